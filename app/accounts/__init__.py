@@ -1,0 +1,1 @@
+"""The resource owner: people, their passwords and their browser sessions."""

@@ -1,0 +1,107 @@
+"""What an operator does with accounts: create, disable, enable, set a password, make the first admin."""
+
+import re
+from dataclasses import dataclass
+
+from app.accounts import store
+from app.accounts.passwords import MINIMUM_LENGTH, Passwords
+from app.accounts.records import User
+from app.audit import Origin, record
+from app.database import Transaction
+from app.oauth.credentials import mint_id
+
+_USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?\Z")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\Z")
+
+
+class Refused(Exception):
+    """An account can't be made or changed like this; the message is one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """What an operator tells about someone."""
+
+    username: str
+    password: str
+    name: str | None = None
+    email: str | None = None
+    is_admin: bool = False
+
+
+async def create_user(tx: Transaction, passwords: Passwords, new: NewUser, origin: Origin) -> User:
+    """Make an account.
+
+    Raises:
+        Refused: the name is taken or malformed, the e-mail malformed, or the password too short.
+    """
+    username = new.username.strip().lower()
+    if not _USERNAME.match(username):
+        raise Refused(
+            "A user name has 1 to 64 letters, digits or . _ @ + - and starts and ends with a letter or digit."
+        )
+    if new.email is not None and not _EMAIL.match(new.email):
+        raise Refused("The e-mail address is not an address.")
+    name = (new.name or username).strip()
+    if not name or len(name) > 200 or not name.isprintable():
+        raise Refused("A name has 1 to 200 printable characters.")
+    user = User(
+        id=mint_id("user_"),
+        username=username,
+        name=name,
+        email=new.email,
+        password_hash=await passwords.hash(_checked(new.password)),
+        is_admin=new.is_admin,
+        created_at=origin.now,
+        password_changed_at=origin.now,
+        last_sign_in_at=None,
+        disabled_at=None,
+    )
+    try:
+        await store.add_user(tx, user)
+    except store.UsernameTaken:
+        raise Refused(f"The user name {username} is taken.") from None
+    await record(tx, "user.created", origin, user_id=user.id)
+    return user
+
+
+async def create_first_admin(
+    tx: Transaction, passwords: Passwords, new: NewUser, origin: Origin
+) -> User | None:
+    """Make this admin unless there is one already; several processes may start at once."""
+    await tx.lock("first-admin")
+    if await store.admin_exists(tx):
+        return None
+    return await create_user(tx, passwords, new, origin)
+
+
+async def disable_user(tx: Transaction, user: User, origin: Origin) -> None:
+    """Disable an account and end its sessions. The grants are the authorization server's to revoke."""
+    await store.set_disabled(tx, user.id, origin.now)
+    await store.delete_sessions_of(tx, user.id)
+    await record(tx, "user.disabled", origin, user_id=user.id)
+
+
+async def enable_user(tx: Transaction, user: User, origin: Origin) -> None:
+    """Let a disabled person sign in again."""
+    await store.set_disabled(tx, user.id, None)
+    await record(tx, "user.enabled", origin, user_id=user.id)
+
+
+async def reset_password(
+    tx: Transaction, passwords: Passwords, user: User, password: str, origin: Origin
+) -> None:
+    """Set a new password and sign the person out everywhere.
+
+    Raises:
+        Refused: the password is too short.
+    """
+    await store.set_password_hash(tx, user.id, await passwords.hash(_checked(password)), origin.now)
+    await store.delete_sessions_of(tx, user.id)
+    await record(tx, "user.password_reset", origin, user_id=user.id)
+
+
+def _checked(password: str) -> str:
+    if len(password) < MINIMUM_LENGTH:
+        raise Refused(f"A password has at least {MINIMUM_LENGTH} characters.")
+    return password

@@ -1,0 +1,85 @@
+"""Signing in and out, and knowing who is signed in."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.accounts import store
+from app.accounts.passwords import Passwords
+from app.accounts.records import Device, Session, User
+from app.audit import Origin, record
+from app.database import Transaction
+from app.oauth.credentials import SESSION, Keys, TokenHash, mint
+
+IDLE = timedelta(hours=12)
+ABSOLUTE = timedelta(days=7)
+_TOUCH_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A browser session that was checked: who it is, and the hash that forms are bound to."""
+
+    user: User
+    session_hash: TokenHash
+
+
+async def authenticate(passwords: Passwords, user: User | None, password: str) -> User | None:
+    """The person, if they exist, may sign in, and this is their password; the same work for every refusal.
+
+    Called outside any transaction: hashing takes long, and connections are few.
+    """
+    matches = await passwords.verify(password, user.password_hash if user else None)
+    return user if user is not None and matches and user.disabled_at is None else None
+
+
+async def renew_hash(tx: Transaction, passwords: Passwords, user: User, password: str) -> None:
+    """Hash a password anew that was stored with lower parameters than today's."""
+    if passwords.is_outdated(user.password_hash):
+        await store.set_password_hash(tx, user.id, await passwords.hash(password), None)
+
+
+async def start_session(
+    tx: Transaction, keys: Keys, user: User, origin: Origin, device: str, user_agent: str | None
+) -> str:
+    """Sign a browser in under a new session id, which only the cookie knows; returns that id.
+
+    `device` names the browser, which this person is known to use from now on.
+    """
+    session_id = mint(SESSION)
+    session = Session(
+        id_hash=keys.hash(session_id),
+        user_id=user.id,
+        created_at=origin.now,
+        last_seen_at=origin.now,
+        expires_at=origin.now + ABSOLUTE,
+        source=origin.source,
+        user_agent=(user_agent or "")[:300] or None,
+    )
+    await store.add_session(tx, session)
+    await store.note_sign_in(tx, user.id, origin.now)
+    await store.remember_device(tx, Device(user.id, keys.hash(device), origin.now))
+    await record(tx, "user.signed_in", origin, user_id=user.id)
+    return session_id
+
+
+async def find_signed_in(
+    tx: Transaction, keys: Keys, session_id: str | None, now: datetime
+) -> SignedIn | None:
+    """Who is signed in with this cookie: None when it is unknown, idle too long, too old, or its owner disabled."""
+    if not session_id:
+        return None
+    found = await store.find_session(tx, keys.hashes(session_id))
+    if found is None:
+        return None
+    session, user = found
+    if now >= session.expires_at or now >= session.last_seen_at + IDLE or user.disabled_at is not None:
+        return None
+    if now >= session.last_seen_at + _TOUCH_EVERY:
+        await store.touch_session(tx, session.id_hash, now)
+    return SignedIn(user, session.id_hash)
+
+
+async def sign_out(tx: Transaction, signed_in: SignedIn, origin: Origin) -> None:
+    """End this session on the server."""
+    await store.delete_sessions(tx, [signed_in.session_hash])
+    await record(tx, "user.signed_out", origin, user_id=signed_in.user.id)

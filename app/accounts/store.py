@@ -1,0 +1,124 @@
+"""Every statement about people and sessions."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from app.accounts.records import Device, Session, User
+from app.accounts.tables import devices, sessions, users
+from app.database import Transaction
+from app.oauth.credentials import TokenHash
+from app.rows import values_of
+
+
+class UsernameTaken(Exception):
+    """Someone has this name already."""
+
+
+async def add_user(tx: Transaction, user: User) -> None:
+    """Store a new person.
+
+    Raises:
+        UsernameTaken: the name is in use.
+    """
+    try:
+        await tx.execute(users.insert(), values_of(user))
+    except IntegrityError:
+        raise UsernameTaken(user.username) from None
+
+
+async def find_user(tx: Transaction, user_id: str, *, hold: bool = False) -> User | None:
+    """The person with this id; `hold` keeps the row as it is until the transaction ends."""
+    statement = sa.select(users).where(users.c.id == user_id)
+    if hold:
+        statement = statement.with_for_update(read=True)
+    row = (await tx.execute(statement)).one_or_none()
+    return User(**row._mapping) if row else None
+
+
+async def find_user_by_username(tx: Transaction, username: str) -> User | None:
+    """The person with this name, which is compared in lower case."""
+    row = (await tx.execute(sa.select(users).where(users.c.username == username.lower()))).one_or_none()
+    return User(**row._mapping) if row else None
+
+
+async def list_users(tx: Transaction) -> Sequence[User]:
+    """Everyone, by name."""
+    rows = await tx.execute(sa.select(users).order_by(users.c.username))
+    return [User(**row._mapping) for row in rows]
+
+
+async def admin_exists(tx: Transaction) -> bool:
+    """Whether anyone operates this server yet."""
+    return bool((await tx.execute(sa.select(sa.exists().where(users.c.is_admin)))).scalar())
+
+
+async def set_disabled(tx: Transaction, user_id: str, disabled_at: datetime | None) -> None:
+    """Disable or enable an account."""
+    await tx.execute(sa.update(users).where(users.c.id == user_id).values(disabled_at=disabled_at))
+
+
+async def set_password_hash(
+    tx: Transaction, user_id: str, password_hash: str, changed_at: datetime | None
+) -> None:
+    """Store a hash; `changed_at` is None when the same password was hashed anew."""
+    values: dict[str, object] = {"password_hash": password_hash}
+    if changed_at is not None:
+        values["password_changed_at"] = changed_at
+    await tx.execute(sa.update(users).where(users.c.id == user_id).values(values))
+
+
+async def note_sign_in(tx: Transaction, user_id: str, now: datetime) -> None:
+    """Remember when someone last signed in."""
+    await tx.execute(sa.update(users).where(users.c.id == user_id).values(last_sign_in_at=now))
+
+
+async def add_session(tx: Transaction, session: Session) -> None:
+    """Store a new session."""
+    await tx.execute(sessions.insert(), values_of(session))
+
+
+async def find_session(tx: Transaction, hashes: Collection[TokenHash]) -> tuple[Session, User] | None:
+    """The session with one of these hashes and the person signed in."""
+    statement = (
+        sa.select(*sessions.c, *(column.label(f"user__{column.name}") for column in users.c))
+        .join(users, users.c.id == sessions.c.user_id)
+        .where(sessions.c.id_hash.in_(hashes))
+    )
+    row = (await tx.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    values = row._mapping
+    session = Session(**{name: values[name] for name in Session.__dataclass_fields__})
+    return session, User(**{name: values[f"user__{name}"] for name in User.__dataclass_fields__})
+
+
+async def touch_session(tx: Transaction, id_hash: TokenHash, now: datetime) -> None:
+    """Note that a session was used."""
+    await tx.execute(sa.update(sessions).where(sessions.c.id_hash == id_hash).values(last_seen_at=now))
+
+
+async def delete_sessions(tx: Transaction, hashes: Collection[TokenHash]) -> None:
+    """End these sessions."""
+    await tx.execute(sa.delete(sessions).where(sessions.c.id_hash.in_(hashes)))
+
+
+async def delete_sessions_of(tx: Transaction, user_id: str) -> None:
+    """Sign someone out everywhere."""
+    await tx.execute(sa.delete(sessions).where(sessions.c.user_id == user_id))
+
+
+async def remember_device(tx: Transaction, device: Device) -> None:
+    """Note that someone signed in with this browser."""
+    same = sa.and_(devices.c.user_id == device.user_id, devices.c.browser_hash == device.browser_hash)
+    updated = await tx.execute(sa.update(devices).where(same).values(last_sign_in_at=device.last_sign_in_at))
+    if updated.rowcount == 0:
+        await tx.execute(devices.insert(), values_of(device))
+
+
+async def knows_device(tx: Transaction, user_id: str, hashes: Collection[TokenHash]) -> bool:
+    """Whether this person signed in with this browser before."""
+    found = sa.exists().where(devices.c.user_id == user_id, devices.c.browser_hash.in_(hashes))
+    return bool((await tx.execute(sa.select(found))).scalar())

@@ -1,0 +1,67 @@
+"""The record of who did what to what, from where and with which outcome: one row an event, never a secret."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app.database import Transaction, UTCDateTime, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """When a request came and from which network address; `cli` for a command."""
+
+    now: datetime
+    source: str
+
+
+audit_events = sa.Table(
+    "audit_events",
+    metadata,
+    sa.Column(
+        "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, comment="Running number"
+    ),
+    sa.Column("at", UTCDateTime, nullable=False, comment="When it happened"),
+    sa.Column("event", sa.Text, nullable=False, comment="What happened, for example client.registered"),
+    sa.Column("outcome", sa.Text, nullable=False, comment="ok, or the error code of the refusal"),
+    sa.Column("reason", sa.Text, comment="Why it was refused, finer than the answer tells"),
+    sa.Column("user_id", sa.Text, comment="The person concerned; kept when the user is deleted"),
+    sa.Column("client_id", sa.Text, comment="The client concerned; kept when the client is deleted"),
+    sa.Column("grant_id", sa.Text, comment="The grant concerned"),
+    sa.Column("source", sa.Text, comment="Network address that the request came from, or cli"),
+    sa.Column("reference", sa.Text, comment="The reference that the person was shown"),
+    comment="Append-only record of what happened and what was refused",
+)
+sa.Index("ix_audit_events_at", audit_events.c.at)
+sa.Index("ix_audit_events_client_id_at", audit_events.c.client_id, audit_events.c.at)
+sa.Index("ix_audit_events_reference", audit_events.c.reference)
+
+
+async def record(
+    transaction: Transaction,
+    event: str,
+    origin: Origin,
+    *,
+    outcome: str = "ok",
+    reason: str | None = None,
+    user_id: str | None = None,
+    client_id: str | None = None,
+    grant_id: str | None = None,
+    reference: str | None = None,
+) -> None:
+    """Write one event into the transaction that does what it tells."""
+    await transaction.execute(
+        audit_events.insert(),
+        {
+            "at": origin.now,
+            "event": event,
+            "outcome": outcome,
+            "reason": reason,
+            "user_id": user_id,
+            "client_id": client_id,
+            "grant_id": grant_id,
+            "source": origin.source,
+            "reference": reference,
+        },
+    )

@@ -1,0 +1,292 @@
+"""The authorization endpoint's rules (OAuth 2.1 §4.1, RFC 7636, RFC 8707, RFC 9207).
+
+identify -> ClientRedirect        a failure is a page: nobody proved where an answer may go
+validate -> ValidRequest          a failure may be told to the client by redirect
+park     -> AuthorizationRequest  waits, bound to the browser, for sign-in and consent
+decide   -> the address to send the browser to
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from urllib.parse import urlencode
+
+from app.audit import Origin, record
+from app.authorization_server import grant_store, store
+from app.authorization_server.policy import Policy
+from app.authorization_server.records import (
+    AuthorizationCode,
+    AuthorizationRequest,
+    Client,
+    Grant,
+    ResourceOwner,
+)
+from app.database import Transaction
+from app.oauth import pkce
+from app.oauth.credentials import AUTHORIZATION_CODE, Keys, TokenHash, mint, mint_id, mint_reference
+from app.oauth.errors import (
+    AccessDenied,
+    InvalidRequest,
+    InvalidScope,
+    InvalidTarget,
+    OAuthError,
+    UnauthorizedClient,
+    UnsupportedResponseType,
+)
+from app.oauth.parameters import Parameters
+from app.oauth.scopes import format_scope, parse_scope, supported_by_resource, supported_by_server
+from app.oauth.uris import InvalidURI, canonical_url, redirect_uri_matches
+
+_LONGEST_STATE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRedirect:
+    """A known client and a redirect URI that is registered for it: answers may go there."""
+
+    client: Client
+    redirect_uri: str
+    given: bool
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValidRequest:
+    """An authorization request whose every parameter was checked."""
+
+    target: ClientRedirect
+    scopes: tuple[str, ...]
+    dropped: tuple[str, ...]
+    resource: str
+    code_challenge: str
+
+
+class UnknownClient(OAuthError):
+    """The client is unknown, disabled or deleted; shown to the person, never redirected."""
+
+    error = "invalid_client"
+
+
+async def identify(tx: Transaction, parameters: Parameters) -> ClientRedirect:
+    """Find out who asks and where the answer may go (RFC 6749 §4.1.2.1: until then, never redirect).
+
+    Raises:
+        UnknownClient: no such client, or it is disabled.
+        InvalidRequest: the redirect URI is not registered, or none was named and there are several.
+    """
+    client_id = parameters.require("client_id")
+    client = await store.find_client(tx, client_id)
+    if client is None:
+        raise UnknownClient("The app is not registered here.", reason="unknown_client")
+    if client.disabled_at is not None:
+        raise UnknownClient(
+            "The app was disabled here.", reason="client_disabled", client_id=client.client_id
+        )
+    requested = parameters.get("redirect_uri")
+    if requested is None:
+        if len(client.redirect_uris) != 1:
+            raise InvalidRequest(
+                "redirect_uri is required.", reason="redirect_uri_missing", client_id=client.client_id
+            )
+        redirect_uri = client.redirect_uris[0]
+    elif any(redirect_uri_matches(registered, requested) for registered in client.redirect_uris):
+        redirect_uri = requested
+    else:
+        raise InvalidRequest(
+            "redirect_uri is not registered for this app.",
+            reason="redirect_uri_mismatch",
+            client_id=client.client_id,
+        )
+    return ClientRedirect(client, redirect_uri, requested is not None, parameters.get("state"))
+
+
+def validate(parameters: Parameters, target: ClientRedirect, policy: Policy) -> ValidRequest:
+    """Check the rest of the request.
+
+    Raises:
+        InvalidRequest, UnsupportedResponseType, UnauthorizedClient, InvalidScope, InvalidTarget.
+    """
+    if len(target.state or "") > _LONGEST_STATE:
+        raise InvalidRequest("state is too long.")
+    if parameters.require("response_type") != "code":
+        raise UnsupportedResponseType("response_type must be code.")
+    if "authorization_code" not in target.client.grant_types:
+        raise UnauthorizedClient("This client may not use the authorization code grant.")
+    if parameters.get("response_mode") not in {None, "query"}:
+        raise InvalidRequest("response_mode must be query.")
+    challenge = pkce.check_challenge(
+        parameters.get("code_challenge"), parameters.get("code_challenge_method")
+    )
+    scopes, dropped = choose_scopes(parameters.get("scope"), policy)
+    resource = choose_resource(parameters.all("resource"), policy)
+    return ValidRequest(target, scopes, dropped, resource, challenge)
+
+
+def choose_scopes(scope: str | None, policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scopes that can be granted and those that are dropped because this server does not know them.
+
+    Without a `scope`, everything the resource asks for is offered (RFC 6749 §3.3).
+
+    Raises:
+        InvalidScope: malformed, or nothing of it is known.
+    """
+    names = parse_scope(scope)
+    if not names:
+        return supported_by_resource(policy.catalogue), ()
+    known = supported_by_server(policy.catalogue)
+    granted = tuple(name for name in known if name in names)
+    if not granted:
+        raise InvalidScope("None of the requested scopes is known here.")
+    return granted, tuple(name for name in names if name not in known)
+
+
+def choose_resource(requested: tuple[str, ...], policy: Policy) -> str:
+    """The one resource that tokens will be for; spellings of it that differ only in form are accepted.
+
+    Raises:
+        InvalidTarget: a value that is not our resource (RFC 8707 §2).
+    """
+    for value in requested:
+        try:
+            canonical = canonical_url(value)
+        except InvalidURI:
+            raise InvalidTarget("resource must be the absolute URI of a resource of this server.") from None
+        if canonical != policy.resource:
+            raise InvalidTarget("resource does not name a resource of this server.")
+    return policy.resource
+
+
+async def park(
+    tx: Transaction, request: ValidRequest, browser_hash: TokenHash, policy: Policy, now: datetime
+) -> AuthorizationRequest:
+    """Keep a valid request for the person to answer, for a few minutes and for this browser only."""
+    parked = AuthorizationRequest(
+        id=mint_id("request_"),
+        reference=mint_reference(),
+        browser_hash=browser_hash,
+        client_id=request.target.client.client_id,
+        redirect_uri=request.target.redirect_uri,
+        redirect_uri_given=request.target.given,
+        scope=format_scope(request.scopes),
+        dropped_scope=format_scope(request.dropped),
+        resource=request.resource,
+        state=request.target.state,
+        code_challenge=request.code_challenge,
+        created_at=now,
+        expires_at=now + policy.request_lifetime,
+        decided_at=None,
+        decision=None,
+    )
+    await store.add_request(tx, parked)
+    return parked
+
+
+class FindResourceOwner(Protocol):
+    """How the accounts tell who stands behind a user id; None for someone deleted or disabled.
+
+    `hold` keeps the answer true until the transaction ends.
+    """
+
+    async def __call__(
+        self, tx: Transaction, user_id: str, *, hold: bool = False
+    ) -> ResourceOwner | None: ...
+
+
+class AlreadyAnswered(Exception):
+    """The request was approved or denied before, or waited too long."""
+
+
+async def approve(
+    tx: Transaction,
+    keys: Keys,
+    policy: Policy,
+    request: AuthorizationRequest,
+    owner: ResourceOwner,
+    origin: Origin,
+) -> str:
+    """Grant what was asked and return the address with the code: spent request, grant and code in one transaction.
+
+    Raises:
+        AlreadyAnswered: the request is spent or too old.
+        UnknownClient, InvalidRequest: the client was disabled or changed its redirect URIs meanwhile.
+    """
+    if not await store.spend_request(tx, request.id, "approve", origin.now):
+        raise AlreadyAnswered
+    client = await store.find_client(tx, request.client_id)
+    if client is None or client.disabled_at is not None:
+        raise UnknownClient("The app was disabled here.", reason="client_disabled")
+    if not any(redirect_uri_matches(uri, request.redirect_uri) for uri in client.redirect_uris):
+        raise InvalidRequest(
+            "redirect_uri is no longer registered for this app.", reason="redirect_uri_mismatch"
+        )
+    code = mint(AUTHORIZATION_CODE)
+    grant = Grant(
+        id=mint_id("grant_"),
+        user_id=owner.id,
+        client_id=request.client_id,
+        resource=request.resource,
+        scope=request.scope,
+        redirect_uri=request.redirect_uri,
+        reference=request.reference,
+        created_at=origin.now,
+        expires_at=origin.now + policy.grant_lifetime,
+        last_issued_at=None,
+        revoked_at=None,
+        revoked_because=None,
+    )
+    stored_code = AuthorizationCode(
+        code_hash=keys.hash(code),
+        grant_id=grant.id,
+        redirect_uri_given=request.redirect_uri_given,
+        code_challenge=request.code_challenge,
+        created_at=origin.now,
+        expires_at=origin.now + policy.code_lifetime,
+        spent_at=None,
+    )
+    await grant_store.add_grant(tx, grant, stored_code)
+    await store.note_client_used(tx, client.client_id, origin.now)
+    await record(
+        tx,
+        "grant.approved",
+        origin,
+        user_id=owner.id,
+        client_id=client.client_id,
+        grant_id=grant.id,
+        reference=request.reference,
+    )
+    return response_address(request.redirect_uri, policy, request.state, {"code": code})
+
+
+async def deny(
+    tx: Transaction, policy: Policy, request: AuthorizationRequest, owner: ResourceOwner, origin: Origin
+) -> str:
+    """Refuse what was asked and return the address that tells the client.
+
+    Raises:
+        AlreadyAnswered: the request is spent or too old.
+    """
+    if not await store.spend_request(tx, request.id, "deny", origin.now):
+        raise AlreadyAnswered
+    await record(
+        tx,
+        "grant.denied",
+        origin,
+        outcome=AccessDenied.error,
+        user_id=owner.id,
+        client_id=request.client_id,
+        reference=request.reference,
+    )
+    denied = AccessDenied("The person did not allow it.")
+    return error_address(request.redirect_uri, policy, request.state, denied)
+
+
+def error_address(redirect_uri: str, policy: Policy, state: str | None, error: OAuthError) -> str:
+    """Where a refused request sends the browser (RFC 6749 §4.1.2.1)."""
+    answer = {"error": error.error, "error_description": error.description}
+    return response_address(redirect_uri, policy, state, answer)
+
+
+def response_address(redirect_uri: str, policy: Policy, state: str | None, answer: dict[str, str]) -> str:
+    """The redirect URI with the answer, the exact `state` and `iss` (RFC 9207 §2), its own query kept."""
+    parameters = {**answer, **({"state": state} if state is not None else {}), "iss": policy.issuer}
+    return redirect_uri + ("&" if "?" in redirect_uri else "?") + urlencode(parameters)

@@ -1,0 +1,156 @@
+"""Statements about grants and what hangs on them: codes, refresh tokens, revocations."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app.authorization_server.records import AuthorizationCode, Grant, RefreshToken
+from app.authorization_server.tables import authorization_codes, grants, refresh_tokens, revocations
+from app.database import Transaction
+from app.oauth.credentials import TokenHash
+from app.rows import values_of
+
+REVOCATIONS_CHANNEL = "ostiary_revocations"
+
+
+async def add_grant(tx: Transaction, grant: Grant, code: AuthorizationCode) -> None:
+    """Store what a person approved, with the code that opens it."""
+    await tx.execute(grants.insert(), values_of(grant))
+    await tx.execute(authorization_codes.insert(), values_of(code))
+
+
+async def find_grant(tx: Transaction, grant_id: str) -> Grant | None:
+    """The grant with this id."""
+    row = (await tx.execute(sa.select(grants).where(grants.c.id == grant_id))).one_or_none()
+    return Grant(**row._mapping) if row else None
+
+
+async def list_grants(
+    tx: Transaction, limit: int, offset: int, *, user_id: str | None = None, client_id: str | None = None
+) -> Sequence[Grant]:
+    """Grants, the newest first."""
+    statement = sa.select(grants).order_by(grants.c.created_at.desc(), grants.c.id)
+    if user_id is not None:
+        statement = statement.where(grants.c.user_id == user_id)
+    if client_id is not None:
+        statement = statement.where(grants.c.client_id == client_id)
+    return [Grant(**row._mapping) for row in await tx.execute(statement.limit(limit).offset(offset))]
+
+
+async def lock_by_code(
+    tx: Transaction, hashes: Collection[TokenHash]
+) -> tuple[AuthorizationCode, Grant] | None:
+    """The code with one of these hashes and its grant, which stays locked until the transaction ends.
+
+    The lock orders redemptions, refreshes and revocations of one grant, whichever process they reach.
+    """
+    found = await _lock_grant_by(tx, authorization_codes, authorization_codes.c.code_hash.in_(hashes))
+    if found is None:
+        return None
+    # Read only now: while this waited for the lock, someone else may have spent the code.
+    statement = sa.select(authorization_codes).where(authorization_codes.c.code_hash.in_(hashes))
+    row = (await tx.execute(statement)).one()
+    return AuthorizationCode(**row._mapping), found
+
+
+async def lock_by_refresh_token(
+    tx: Transaction, hashes: Collection[TokenHash]
+) -> tuple[RefreshToken, Grant] | None:
+    """The refresh token with one of these hashes and its grant, locked as in `lock_by_code`."""
+    found = await _lock_grant_by(tx, refresh_tokens, refresh_tokens.c.token_hash.in_(hashes))
+    if found is None:
+        return None
+    row = (await tx.execute(sa.select(refresh_tokens).where(refresh_tokens.c.token_hash.in_(hashes)))).one()
+    return RefreshToken(**row._mapping), found
+
+
+async def find_refresh_token(tx: Transaction, hashes: Collection[TokenHash]) -> RefreshToken | None:
+    """The refresh token with one of these hashes."""
+    row = (
+        await tx.execute(sa.select(refresh_tokens).where(refresh_tokens.c.token_hash.in_(hashes)))
+    ).one_or_none()
+    return RefreshToken(**row._mapping) if row else None
+
+
+async def spend_code(tx: Transaction, code_hash: TokenHash, now: datetime) -> bool:
+    """Redeem a code; False when someone was faster."""
+    statement = (
+        sa.update(authorization_codes)
+        .where(authorization_codes.c.code_hash == code_hash, authorization_codes.c.spent_at.is_(None))
+        .values(spent_at=now)
+        .returning(authorization_codes.c.code_hash)
+    )
+    return (await tx.execute(statement)).one_or_none() is not None
+
+
+async def spend_refresh_token(tx: Transaction, token_hash: TokenHash, now: datetime) -> bool:
+    """Exchange a refresh token; False when someone was faster."""
+    statement = (
+        sa.update(refresh_tokens)
+        .where(refresh_tokens.c.token_hash == token_hash, refresh_tokens.c.spent_at.is_(None))
+        .values(spent_at=now)
+        .returning(refresh_tokens.c.token_hash)
+    )
+    return (await tx.execute(statement)).one_or_none() is not None
+
+
+async def add_refresh_token(tx: Transaction, token: RefreshToken) -> None:
+    """Store a refresh token."""
+    await tx.execute(refresh_tokens.insert(), values_of(token))
+
+
+async def note_issued(tx: Transaction, grant_id: str, now: datetime) -> None:
+    """Remember when a grant's latest access token was issued."""
+    await tx.execute(sa.update(grants).where(grants.c.id == grant_id).values(last_issued_at=now))
+
+
+async def revoke_grants(
+    tx: Transaction, which: sa.ColumnElement[bool], because: str, now: datetime
+) -> Sequence[tuple[str, datetime | None]]:
+    """Revoke the live grants that fulfil a condition; returns each id and when it last issued a token."""
+    statement = (
+        sa.update(grants)
+        .where(which, grants.c.revoked_at.is_(None))
+        .values(revoked_at=now, revoked_because=because)
+        .returning(grants.c.id, grants.c.last_issued_at)
+    )
+    return [(row.id, row.last_issued_at) for row in await tx.execute(statement)]
+
+
+async def add_revocations(
+    tx: Transaction, kind: str, subjects: Sequence[str], now: datetime, keep_until: datetime
+) -> None:
+    """Tell every process to refuse the access tokens of these grants, or these single tokens."""
+    if subjects:
+        rows = [
+            {"kind": kind, "subject": subject, "revoked_at": now, "keep_until": keep_until}
+            for subject in subjects
+        ]
+        await tx.execute(revocations.insert(), rows)
+        await tx.notify(REVOCATIONS_CHANNEL, [(subject, keep_until) for subject in subjects])
+
+
+async def list_revocations(tx: Transaction, since: datetime) -> Sequence[tuple[str, datetime]]:
+    """What was revoked since then: each subject and until when it matters."""
+    statement = sa.select(revocations.c.subject, revocations.c.keep_until).where(
+        revocations.c.revoked_at >= since
+    )
+    return [(row.subject, row.keep_until) for row in await tx.execute(statement)]
+
+
+async def is_revoked(tx: Transaction, subjects: Collection[str]) -> bool:
+    """Whether one of these grants or tokens is revoked."""
+    statement = sa.select(sa.exists().where(revocations.c.subject.in_(subjects)))
+    return bool((await tx.execute(statement)).scalar())
+
+
+async def _lock_grant_by(tx: Transaction, table: sa.Table, condition: sa.ColumnElement[bool]) -> Grant | None:
+    statement = (
+        sa.select(grants)
+        .join(table, table.c.grant_id == grants.c.id)
+        .where(condition)
+        .with_for_update(of=grants)  # SQLite has no row locks; its write transactions exclude each other
+    )
+    row = (await tx.execute(statement)).one_or_none()
+    return Grant(**row._mapping) if row else None

@@ -1,0 +1,38 @@
+"""What every grant type works with."""
+
+from dataclasses import dataclass
+
+from app.audit import Origin
+from app.authorization_server.authorization import FindResourceOwner
+from app.authorization_server.keys import SigningKeys
+from app.authorization_server.policy import Policy
+from app.authorization_server.records import Client, Grant, ResourceOwner
+from app.database import Transaction
+from app.oauth.credentials import Keys
+from app.oauth.errors import InvalidGrant
+
+
+@dataclass(frozen=True, slots=True)
+class TokenContext:
+    """One token request: its transaction and origin, and the server's keys and choices."""
+
+    tx: Transaction
+    origin: Origin
+    keys: Keys
+    signing_keys: SigningKeys
+    policy: Policy
+    find_owner: FindResourceOwner
+
+
+async def live_owner(context: TokenContext, client: Client, grant: Grant, description: str) -> ResourceOwner:
+    """The person behind a grant that still holds.
+
+    Raises:
+        InvalidGrant: the grant is revoked or over, or the person was disabled or deleted.
+    """
+    owner = await context.find_owner(context.tx, grant.user_id)
+    if not grant.is_live(context.origin.now) or owner is None:
+        raise InvalidGrant(
+            description, reason="grant_not_live", client_id=client.client_id, grant_id=grant.id
+        )
+    return owner

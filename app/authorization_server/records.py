@@ -1,0 +1,130 @@
+"""What the authorization server knows, as frozen values; the fields are the columns."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from app.oauth.credentials import TokenHash
+
+Decision = Literal["approve", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered client (RFC 7591 §2)."""
+
+    client_id: str
+    client_name: str | None
+    redirect_uris: list[str]
+    grant_types: list[str]
+    response_types: list[str]
+    token_endpoint_auth_method: str
+    scope: str | None
+    information: dict[str, Any]
+    secret_hash: TokenHash | None
+    secret_expires_at: datetime | None
+    registration: str
+    registered_from: str | None
+    created_at: datetime
+    last_used_at: datetime | None
+    disabled_at: datetime | None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it has no secret to keep (RFC 6749 §2.1)."""
+        return self.token_endpoint_auth_method == "none"  # noqa: S105 - a method, not a secret
+
+    @property
+    def display_name(self) -> str:
+        """The name to show to people: what the client calls itself, else its id."""
+        return self.client_name or self.client_id
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """A request that passed every rule and waits for a person (RFC 6749 §4.1.1)."""
+
+    id: str
+    reference: str
+    browser_hash: TokenHash
+    client_id: str
+    redirect_uri: str
+    redirect_uri_given: bool
+    scope: str
+    dropped_scope: str
+    resource: str
+    state: str | None
+    code_challenge: str
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
+    decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a user allowed a client for a resource; all codes and tokens hang on it."""
+
+    id: str
+    user_id: str
+    client_id: str
+    resource: str
+    scope: str
+    redirect_uri: str
+    reference: str
+    created_at: datetime
+    expires_at: datetime
+    last_issued_at: datetime | None
+    revoked_at: datetime | None
+    revoked_because: str | None
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether tokens may still be issued on it."""
+        return self.revoked_at is None and now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCode:
+    """A code, known by its hash."""
+
+    code_hash: TokenHash
+    grant_id: str
+    redirect_uri_given: bool
+    code_challenge: str
+    created_at: datetime
+    expires_at: datetime
+    spent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token, known by its hash."""
+
+    token_hash: TokenHash
+    grant_id: str
+    generation: int
+    created_at: datetime
+    expires_at: datetime
+    spent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSigningKey:
+    """A signing key as it lies in the database: the private half sealed."""
+
+    kid: str
+    algorithm: str
+    public_jwk: dict[str, Any]
+    private_jwk_sealed: str
+    created_at: datetime
+    retired_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceOwner:
+    """Who stands behind a grant, as the accounts tell it; only people who may sign in become one."""
+
+    id: str
+    username: str
+    name: str
+    email: str | None

@@ -1,0 +1,91 @@
+"""Statements about clients, authorization requests, signing keys."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app.authorization_server.records import AuthorizationRequest, Client, Decision, StoredSigningKey
+from app.authorization_server.tables import authorization_requests, clients, signing_keys
+from app.database import Transaction
+from app.oauth.credentials import TokenHash
+from app.rows import values_of
+
+
+async def add_client(tx: Transaction, client: Client) -> None:
+    """Store a new client."""
+    await tx.execute(clients.insert(), values_of(client))
+
+
+async def find_client(tx: Transaction, client_id: str) -> Client | None:
+    """The client with this id."""
+    row = (await tx.execute(sa.select(clients).where(clients.c.client_id == client_id))).one_or_none()
+    return Client(**row._mapping) if row else None
+
+
+async def list_clients(tx: Transaction, limit: int, offset: int) -> Sequence[Client]:
+    """Clients, the newest first."""
+    statement = sa.select(clients).order_by(clients.c.created_at.desc(), clients.c.client_id)
+    rows = await tx.execute(statement.limit(limit).offset(offset))
+    return [Client(**row._mapping) for row in rows]
+
+
+async def set_client_disabled(tx: Transaction, client_id: str, disabled_at: datetime | None) -> None:
+    """Disable or enable a client."""
+    await tx.execute(
+        sa.update(clients).where(clients.c.client_id == client_id).values(disabled_at=disabled_at)
+    )
+
+
+async def note_client_used(tx: Transaction, client_id: str, now: datetime) -> None:
+    """Remember that a person or a token request used this client."""
+    await tx.execute(sa.update(clients).where(clients.c.client_id == client_id).values(last_used_at=now))
+
+
+async def delete_client(tx: Transaction, client_id: str) -> None:
+    """Remove a client with all that hangs on it."""
+    await tx.execute(sa.delete(clients).where(clients.c.client_id == client_id))
+
+
+async def add_request(tx: Transaction, request: AuthorizationRequest) -> None:
+    """Park an authorization request."""
+    await tx.execute(authorization_requests.insert(), values_of(request))
+
+
+async def find_request(
+    tx: Transaction, request_id: str, browser_hashes: Collection[TokenHash]
+) -> AuthorizationRequest | None:
+    """The parked request, if it belongs to this browser."""
+    statement = sa.select(authorization_requests).where(
+        authorization_requests.c.id == request_id, authorization_requests.c.browser_hash.in_(browser_hashes)
+    )
+    row = (await tx.execute(statement)).one_or_none()
+    return AuthorizationRequest(**row._mapping) if row else None
+
+
+async def spend_request(tx: Transaction, request_id: str, decision: Decision, now: datetime) -> bool:
+    """Answer a parked request; False when it was answered already or is too old."""
+    statement = (
+        sa.update(authorization_requests)
+        .where(
+            authorization_requests.c.id == request_id,
+            authorization_requests.c.decided_at.is_(None),
+            authorization_requests.c.expires_at > now,
+        )
+        .values(decided_at=now, decision=decision)
+        .returning(authorization_requests.c.id)
+    )
+    return (await tx.execute(statement)).one_or_none() is not None
+
+
+async def add_signing_key(tx: Transaction, key: StoredSigningKey) -> None:
+    """Store a signing key."""
+    await tx.execute(signing_keys.insert(), values_of(key))
+
+
+async def list_signing_keys(tx: Transaction) -> Sequence[StoredSigningKey]:
+    """Every signing key, the newest first."""
+    rows = await tx.execute(
+        sa.select(signing_keys).order_by(signing_keys.c.created_at.desc(), signing_keys.c.kid)
+    )
+    return [StoredSigningKey(**row._mapping) for row in rows]

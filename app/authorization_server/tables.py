@@ -1,0 +1,183 @@
+"""Tables of the authorization server."""
+
+import sqlalchemy as sa
+
+from app.database import UTCDateTime, json_type, metadata
+
+_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+clients = sa.Table(
+    "clients",
+    metadata,
+    sa.Column("client_id", sa.Text, primary_key=True, comment="Identifier on the wire"),
+    sa.Column("client_name", sa.Text, comment="Name that the app gave itself; anyone can take any name"),
+    sa.Column("redirect_uris", json_type, nullable=False, comment="Where answers may go, compared exactly"),
+    sa.Column("grant_types", json_type, nullable=False, comment="Grant types that the client may use"),
+    sa.Column("response_types", json_type, nullable=False, comment="Response types that the client may use"),
+    sa.Column(
+        "token_endpoint_auth_method",
+        sa.Text,
+        nullable=False,
+        comment="none for public clients, else how the secret is sent",
+    ),
+    sa.Column("scope", sa.Text, comment="Scope named at registration, narrowed to what this server knows"),
+    sa.Column(
+        "information", json_type, nullable=False, comment="Further registered metadata, for people to read"
+    ),
+    sa.Column("secret_hash", sa.Text, comment="Keyed hash of the client secret"),
+    sa.Column("secret_expires_at", UTCDateTime, comment="When the secret stops working; empty for never"),
+    sa.Column("registration", sa.Text, nullable=False, comment="How the client came here: dynamic or manual"),
+    sa.Column("registered_from", sa.Text, comment="Network address of the registration"),
+    sa.Column("created_at", UTCDateTime, nullable=False, index=True, comment="When it was registered"),
+    sa.Column("last_used_at", UTCDateTime, comment="Last approval by a person or token request"),
+    sa.Column("disabled_at", UTCDateTime, comment="When an operator disabled it; empty while it works"),
+    comment="Registered clients (RFC 7591)",
+)
+
+authorization_requests = sa.Table(
+    "authorization_requests",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True, comment="Handle in the address of the consent page"),
+    sa.Column("reference", sa.Text, nullable=False, comment="Reference that the person is shown"),
+    sa.Column(
+        "browser_hash", sa.Text, nullable=False, comment="Keyed hash of the browser cookie it belongs to"
+    ),
+    sa.Column(
+        "client_id",
+        sa.Text,
+        sa.ForeignKey("clients.client_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Who asks",
+    ),
+    sa.Column("redirect_uri", sa.Text, nullable=False, comment="Where the answer goes"),
+    sa.Column("redirect_uri_given", sa.Boolean, nullable=False, comment="Whether the request named it"),
+    sa.Column("scope", sa.Text, nullable=False, comment="Scope that is asked for and known here"),
+    sa.Column(
+        "dropped_scope", sa.Text, nullable=False, comment="Scope that was asked for and is not known here"
+    ),
+    sa.Column("resource", sa.Text, nullable=False, comment="Resource that the tokens will be for (RFC 8707)"),
+    sa.Column("state", sa.Text, comment="The client's state, echoed exactly"),
+    sa.Column("code_challenge", sa.Text, nullable=False, comment="PKCE challenge, S256 (RFC 7636)"),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was asked"),
+    sa.Column(
+        "expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be answered"
+    ),
+    sa.Column("decided_at", UTCDateTime, comment="When the person answered; empty while it waits"),
+    sa.Column("decision", sa.Text, comment="approve or deny"),
+    comment="Authorization requests that wait for sign-in and consent",
+)
+
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True, comment="Identifier; all codes and tokens hang on it"),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Who allowed it",
+    ),
+    sa.Column(
+        "client_id",
+        sa.Text,
+        sa.ForeignKey("clients.client_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Who was allowed",
+    ),
+    sa.Column("resource", sa.Text, nullable=False, comment="Audience of its access tokens"),
+    sa.Column("scope", sa.Text, nullable=False, comment="What was allowed"),
+    sa.Column("redirect_uri", sa.Text, nullable=False, comment="Where the code was sent"),
+    sa.Column("reference", sa.Text, nullable=False, comment="Reference that the person was shown"),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When the person approved"),
+    sa.Column(
+        "expires_at", UTCDateTime, nullable=False, index=True, comment="When it ends however much it is used"
+    ),
+    sa.Column(
+        "last_issued_at",
+        UTCDateTime,
+        comment="When its latest access token was issued; empty before the first",
+    ),
+    sa.Column("revoked_at", UTCDateTime, comment="When it was revoked; empty while it works"),
+    sa.Column("revoked_because", sa.Text, comment="Who or what revoked it"),
+    comment="What a person allowed a client for a resource",
+)
+
+authorization_codes = sa.Table(
+    "authorization_codes",
+    metadata,
+    sa.Column("code_hash", sa.Text, primary_key=True, comment="Keyed hash of the code"),
+    sa.Column(
+        "grant_id",
+        sa.Text,
+        sa.ForeignKey("grants.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="The grant that it opens",
+    ),
+    sa.Column(
+        "redirect_uri_given", sa.Boolean, nullable=False, comment="Whether the request named the redirect URI"
+    ),
+    sa.Column("code_challenge", sa.Text, nullable=False, comment="PKCE challenge, S256"),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was issued"),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it stops working"),
+    sa.Column("spent_at", UTCDateTime, comment="When it was redeemed; empty before"),
+    comment="Authorization codes, each good for one redemption",
+)
+
+refresh_tokens = sa.Table(
+    "refresh_tokens",
+    metadata,
+    sa.Column("token_hash", sa.Text, primary_key=True, comment="Keyed hash of the refresh token"),
+    sa.Column(
+        "grant_id",
+        sa.Text,
+        sa.ForeignKey("grants.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="The grant that it belongs to",
+    ),
+    sa.Column(
+        "generation",
+        sa.Integer,
+        nullable=False,
+        comment="0 for the first of its family, one more each rotation",
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was issued"),
+    sa.Column(
+        "expires_at", UTCDateTime, nullable=False, index=True, comment="When it stops working if not used"
+    ),
+    sa.Column("spent_at", UTCDateTime, comment="When it was exchanged for its successor; empty before"),
+    comment="Refresh tokens, each exchanged once",
+)
+
+signing_keys = sa.Table(
+    "signing_keys",
+    metadata,
+    sa.Column("kid", sa.Text, primary_key=True, comment="Key id: the RFC 7638 thumbprint"),
+    sa.Column("algorithm", sa.Text, nullable=False, comment="JWS algorithm"),
+    sa.Column("public_jwk", json_type, nullable=False, comment="Public key, published at the JWK set"),
+    sa.Column(
+        "private_jwk_sealed", sa.Text, nullable=False, comment="Private key, encrypted under SECRET_KEY"
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("retired_at", UTCDateTime, comment="When it stopped signing; it still verifies a while"),
+    comment="Keys that sign access tokens",
+)
+
+revocations = sa.Table(
+    "revocations",
+    metadata,
+    sa.Column("id", _SERIAL, primary_key=True, comment="Running number"),
+    sa.Column("kind", sa.Text, nullable=False, comment="grant or token"),
+    sa.Column("subject", sa.Text, nullable=False, comment="Grant id, or jti of one access token"),
+    sa.Column("revoked_at", UTCDateTime, nullable=False, index=True, comment="When it was revoked"),
+    sa.Column(
+        "keep_until", UTCDateTime, nullable=False, index=True, comment="When no access token can be left"
+    ),
+    comment="What every process must refuse although its signature and expiry are good",
+)
+sa.Index("ix_revocations_subject", revocations.c.subject)

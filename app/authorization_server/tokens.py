@@ -1,0 +1,110 @@
+"""Access tokens (RFC 9068) and the token response (OAuth 2.1 §3.2.3)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.authorization_server import grant_store
+from app.authorization_server.keys import SigningKeys
+from app.authorization_server.policy import Policy
+from app.authorization_server.records import Client, Grant, RefreshToken, ResourceOwner
+from app.database import Transaction
+from app.oauth import jwt
+from app.oauth.credentials import Keys, mint_id
+from app.oauth.scopes import format_scope
+
+
+@dataclass(frozen=True, slots=True)
+class TokenResponse:
+    """A successful answer of the token endpoint."""
+
+    access_token: str
+    expires_in: int
+    scope: str
+    refresh_token: str | None
+
+    def body(self) -> dict[str, Any]:
+        """The JSON members; `scope` is always told, so a narrowed one can't be missed."""
+        body: dict[str, Any] = {
+            "access_token": self.access_token,
+            "token_type": "Bearer",
+            "expires_in": self.expires_in,
+            "scope": self.scope,
+        }
+        if self.refresh_token is not None:
+            body["refresh_token"] = self.refresh_token
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """Everything that an access token says."""
+
+    client: Client
+    grant: Grant
+    owner: ResourceOwner
+    scopes: tuple[str, ...]
+
+
+async def issue(
+    tx: Transaction,
+    signing_keys: SigningKeys,
+    policy: Policy,
+    issuance: Issuance,
+    refresh_token: str | None,
+    now: datetime,
+) -> TokenResponse:
+    """Sign an access token and note that the grant was used. It never outlives its grant."""
+    grant = issuance.grant
+    expires_at = min(now + policy.access_token_lifetime, grant.expires_at)
+    issued = int(now.timestamp())
+    expires = int(expires_at.timestamp())
+    claims: dict[str, Any] = {
+        "iss": policy.issuer,
+        "sub": issuance.owner.id,
+        "aud": grant.resource,
+        "client_id": issuance.client.client_id,
+        "client_name": issuance.client.display_name,
+        "scope": format_scope(issuance.scopes),
+        "grant_id": grant.id,
+        "iat": issued,
+        "exp": expires,
+        "jti": mint_id("at_"),
+        **_identity(issuance),
+    }
+    await grant_store.note_issued(tx, grant.id, now)
+    token = jwt.sign(claims, signing_keys.signing, jwt.ACCESS_TOKEN_TYPE)
+    return TokenResponse(token, expires - issued, claims["scope"], refresh_token)
+
+
+def first_refresh_token(
+    keys: Keys, grant: Grant, code: str, policy: Policy, now: datetime
+) -> tuple[str, RefreshToken]:
+    """The refresh token of generation 0, derived from the code that was spent for it."""
+    secret = keys.successors(grant.id, 0, code)[0]
+    return secret, stored_refresh_token(keys, grant, secret, 0, policy, now)
+
+
+def stored_refresh_token(
+    keys: Keys, grant: Grant, secret: str, generation: int, policy: Policy, now: datetime
+) -> RefreshToken:
+    """The row of a refresh token: it ends when idle too long and never outlives its grant."""
+    return RefreshToken(
+        token_hash=keys.hash(secret),
+        grant_id=grant.id,
+        generation=generation,
+        created_at=now,
+        expires_at=min(now + policy.refresh_idle_lifetime, grant.expires_at),
+        spent_at=None,
+    )
+
+
+def _identity(issuance: Issuance) -> dict[str, str]:
+    """Who the person is, as far as they agreed to tell (RFC 9068 §2.2.2)."""
+    owner, scopes = issuance.owner, issuance.scopes
+    identity: dict[str, str] = {}
+    if "profile" in scopes:
+        identity |= {"preferred_username": owner.username, "name": owner.name}
+    if "email" in scopes and owner.email is not None:
+        identity["email"] = owner.email
+    return identity

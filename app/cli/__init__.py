@@ -1,0 +1,26 @@
+"""The command line: `ostiary`, also `python -m app`.
+
+Exit code 0 when it worked, 1 when it was refused (one sentence on stderr), 2 for wrong usage.
+"""
+
+import typer
+
+from app.cli import clients, grants, serve, users
+
+cli = typer.Typer(
+    name="ostiary",
+    help="The doorkeeper for MCP servers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli.command()(serve.serve)
+cli.command()(serve.migrate)
+cli.add_typer(users.commands, name="users")
+cli.add_typer(clients.commands, name="clients")
+cli.add_typer(grants.commands, name="grants")
+
+
+def main() -> None:
+    """Entry point of the `ostiary` script."""
+    cli()

@@ -1,0 +1,120 @@
+"""`ostiary serve` and `ostiary migrate`."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import migrations
+from app.accounts import people, store
+from app.accounts.passwords import Passwords
+from app.audit import Origin
+from app.authorization_server.keys import UnreadableKeys, load
+from app.cli.context import settings_or_refuse
+from app.cli.output import refuse
+from app.clock import SystemClock
+from app.database import Database, DatabaseUnavailable
+from app.mcp_server.endpoint import NotAServer, load_server
+from app.oauth.credentials import Keys, mint_password
+from app.settings import Settings, make_private_directory, sqlite_path
+
+
+def migrate() -> None:
+    """Bring the database's schema to the newest revision."""
+    with _one_sentence():
+        _migrate(settings_or_refuse())
+    typer.echo("The schema is up to date.")
+
+
+def serve() -> None:
+    """Migrate, create the first admin if there is none, and serve."""
+    settings = settings_or_refuse()
+    with _one_sentence():
+        load_server(settings.mcp_server)
+        _migrate(settings)
+        password = asyncio.run(_prepare(settings))
+    _greet(settings, password)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
+    for noisy in ("mcp", "alembic", "httpx2"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        # The application reads the proxy's headers itself, so that every way to start it behaves the same.
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _migrate(settings: Settings) -> None:
+    path = sqlite_path(settings.database_url)
+    if path is not None:
+        make_private_directory(path.parent)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    migrations.migrate(settings.database_url)
+
+
+async def _prepare(settings: Settings) -> tuple[str, str | None] | None:
+    """Make the first signing key and the first admin; returns the admin's name and printable password, if made."""
+    database = Database(settings.database_url, 2)
+    passwords = Passwords()
+    try:
+        origin = Origin(SystemClock().now(), "cli")
+        await load(database, Keys(settings.secret_key, settings.secret_key_previous), origin.now)
+        async with database.reading() as tx:
+            if await store.admin_exists(tx):
+                return None
+        username = settings.bootstrap_admin_username
+        password = settings.bootstrap_admin_password or mint_password()
+        if username is None and not settings.on_loopback:
+            return None
+        new = people.NewUser(username or "admin", password, is_admin=True)
+        async with database.transaction() as tx:
+            made = await people.create_first_admin(tx, passwords, new, origin)
+        if made is None:
+            return None
+        return made.username, None if settings.bootstrap_admin_password else password
+    finally:
+        passwords.close()
+        await database.close()
+
+
+def _greet(settings: Settings, admin: tuple[str, str | None] | None) -> None:
+    """What a person needs to know at the first start; one line at every later one."""
+    if admin is None:
+        typer.echo(f"Ostiary serves {settings.public_url}")
+        return
+    name, password = admin
+    typer.echo("\nOstiary is ready.\n")
+    typer.echo(f"  Sign-in name   {name}")
+    if password is not None:
+        typer.echo(f"  Password       {password}     (shown only now)")
+    typer.echo(f"\n  Info page      {settings.public_url}/")
+    typer.echo(f"  MCP endpoint   {settings.resource}")
+    typer.echo(
+        "  Try it         npx @modelcontextprotocol/inspector --web --transport http"
+        f" --server-url {settings.resource}\n"
+    )
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what can be wrong at start into a sentence and exit code 1."""
+    try:
+        yield
+    except (people.Refused, UnreadableKeys, NotAServer) as error:
+        refuse(str(error))
+    except (DatabaseUnavailable, SQLAlchemyError, OSError) as error:
+        refuse(
+            f"The database can't be used: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        )

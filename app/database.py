@@ -1,0 +1,195 @@
+"""Engines for SQLite and PostgreSQL, the shared metadata, the UTC column type and the transaction."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+log = logging.getLogger(__name__)
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+json_type = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+
+class UTCDateTime(sa.types.TypeDecorator[datetime]):
+    """An instant: `timestamptz` on PostgreSQL, UTC text on SQLite; always aware in Python."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("instants carry a time zone")
+        return (
+            value.astimezone(UTC)
+            if dialect.name == "postgresql"
+            else value.astimezone(UTC).replace(tzinfo=None)
+        )
+
+    def process_result_value(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class DatabaseUnavailable(Exception):
+    """The database can't be reached now; nothing is known and nothing was decided."""
+
+
+class Transaction:
+    """One open transaction: the connection, and what to do once it is committed."""
+
+    def __init__(
+        self, connection: AsyncConnection, listeners: dict[str, list[Callable[[Any], None]]]
+    ) -> None:
+        self.connection = connection
+        self._listeners = listeners
+        self._news: list[tuple[str, Any]] = []
+
+    async def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+        """Run a statement."""
+        return await self.connection.execute(statement, parameters)
+
+    async def notify(self, channel: str, news: Any) -> None:
+        """Tell the listeners of a channel once this is committed, and not otherwise.
+
+        This process's listeners get the news itself before the transaction's caller goes on; on PostgreSQL every
+        other process is woken, to read it from the tables.
+        """
+        self._news.append((channel, news))
+        if self.connection.dialect.name == "postgresql":
+            await self.connection.execute(sa.select(sa.func.pg_notify(channel, "")))
+
+    async def lock(self, name: str) -> None:
+        """Let one process at a time hold this name until the transaction ends.
+
+        On SQLite every write transaction excludes the others already.
+        """
+        if self.connection.dialect.name == "postgresql":
+            await self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
+
+    def committed(self) -> None:
+        """Hand the news to this process's listeners; called once, by `Database.transaction`."""
+        for channel, news in self._news:
+            for listener in self._listeners.get(channel, ()):
+                listener(news)
+
+
+class Database:
+    """The engine, and the two ways to use it.
+
+    Args:
+        url: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
+        pool_size: most connections of this process.
+    """
+
+    def __init__(self, url: str, pool_size: int = 10) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self.listeners: dict[str, list[Callable[[Any], None]]] = {}
+        options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 5}
+        if not self.is_sqlite:
+            options["connect_args"] = {"timeout": 5, "command_timeout": 15}
+        self.engine: AsyncEngine = create_async_engine(url, **options)
+        if self.is_sqlite:
+            _prepare_sqlite(self.engine)
+
+    @asynccontextmanager
+    async def transaction(self, commit_on: tuple[type[Exception], ...] = ()) -> AsyncIterator[Transaction]:
+        """A transaction that may write.
+
+        It commits at the end and when one of `commit_on` is raised (a protocol error is an answer, and what it
+        recorded stays); everything else rolls back.
+
+        Raises:
+            DatabaseUnavailable: no connection, or it broke.
+        """
+        answer: Exception | None = None
+        with _translated_errors():
+            async with self.engine.connect() as connection, connection.begin():
+                transaction = Transaction(connection, self.listeners)
+                try:
+                    yield transaction
+                except commit_on as error:
+                    answer = error
+            transaction.committed()
+        if answer is not None:
+            raise answer
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """A transaction that only reads: on SQLite it does not wait for writers.
+
+        Raises:
+            DatabaseUnavailable: no connection, or it broke.
+        """
+        with _translated_errors():
+            async with self.engine.connect() as connection:
+                if self.is_sqlite:
+                    await connection.execution_options(sqlite_begin="DEFERRED")
+                yield Transaction(connection, self.listeners)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+class _translated_errors:  # noqa: N801 - a context manager that reads like a function
+    """Turn what the drivers raise when the database is away into `DatabaseUnavailable`."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, exc.DBAPIError) and not _means_unavailable(error):
+            return
+        if isinstance(error, exc.DBAPIError | exc.TimeoutError | OSError):
+            log.warning("The database is not available: %s", type(error).__name__)
+            raise DatabaseUnavailable(type(error).__name__) from error
+
+
+def _means_unavailable(error: exc.DBAPIError) -> bool:
+    # 57P03 and the class 53 and 08 states: starting up, shutting down, out of connections, disk or memory.
+    state = str(getattr(error.orig, "sqlstate", "") or "")
+    return (
+        error.connection_invalidated
+        or isinstance(error, exc.InterfaceError)
+        or (isinstance(error, exc.OperationalError) and not state)
+        or state[:2] in {"08", "53", "57"}
+    )
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    """Write-ahead log, foreign keys, and transactions that begin where we say, not where the driver guesses."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another writer was faster, so
+        # writers take the lock when they begin.
+        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")

@@ -1,0 +1,173 @@
+"""`create_app(settings)`: the one place where everything meets."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from app import __version__
+from app.accounts.passwords import Passwords
+from app.authorization_server import keys as signing_keys
+from app.authorization_server.grant_store import REVOCATIONS_CHANNEL
+from app.authorization_server.policy import Policy
+from app.clock import Clock, SystemClock
+from app.database import Database
+from app.local_verifier import DatabaseRevocations
+from app.mcp_server.endpoint import load_server, session_manager
+from app.notifications import listen
+from app.oauth.credentials import Keys
+from app.oauth.scopes import supported_by_resource
+from app.resource_server.challenge import Challenges
+from app.resource_server.metadata import resource_metadata_url
+from app.resource_server.middleware import BearerGuard, OriginCheck
+from app.resource_server.revocations import Revocations
+from app.resource_server.verifier import AccessTokenVerifier
+from app.routers import authorize, discovery, health, oauth
+from app.routers.errors import install_error_handlers
+from app.routers.limits import Limits
+from app.routers.metrics import count_refusal
+from app.routers.middleware import McpFront, OpenPaths, PublicPath, StrictTransport, open_to_browsers
+from app.routers.pages import consent, info, sign_in
+from app.routers.pages.render import STATIC, make_templates
+from app.routers.services import PublicAddress, Services
+from app.settings import Settings, load_settings
+
+_LARGEST_BODY = 64 * 1024
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The authorization server's choices, cut from the settings."""
+    return Policy(
+        issuer=settings.public_url,
+        resource=settings.resource,
+        access_token_lifetime=timedelta(seconds=settings.access_token_seconds),
+    )
+
+
+def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
+    """The whole application; the schema must be there already (`ostiary migrate`).
+
+    Args:
+        settings: read from the environment when missing, as uvicorn's workers do.
+        clock: the machine's own when missing.
+    """
+    settings = settings or load_settings()
+    runtime = _Runtime(settings, clock or SystemClock())
+    prefix = settings.path_prefix
+    middleware = [
+        Middleware(McpFront, mcp=runtime.protected_endpoint, prefix=prefix),
+        *([Middleware(PublicPath, prefix=prefix)] if prefix else []),
+        Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
+        *([] if settings.on_loopback else [Middleware(StrictTransport)]),
+        Middleware(OpenPaths),
+    ]
+    app = FastAPI(
+        title="Ostiary",
+        version=__version__,
+        lifespan=runtime.lifespan,
+        middleware=middleware,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=_LARGEST_BODY,
+    )
+    app.state.templates = make_templates(prefix)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    for module in (discovery, oauth, authorize, sign_in, consent, info, health):
+        app.include_router(module.router)
+    install_error_handlers(app)
+    return app
+
+
+class _Runtime:
+    """What lives as long as the process: connections, keys, background tasks."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.policy = policy_of(settings)
+        self._guard: ASGIApp | None = None
+
+    async def protected_endpoint(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The guarded MCP endpoint; there from the end of start-up on."""
+        if self._guard is None:
+            raise RuntimeError("the application has not started")
+        await self._guard(scope, receive, send)
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Start everything, and stop it in the opposite order."""
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            database = Database(settings.database_url, settings.database_pool_size)
+            stack.push_async_callback(database.close)
+            keys = Keys(settings.secret_key, settings.secret_key_previous)
+            passwords = Passwords()
+            stack.callback(passwords.close)
+            services = Services(
+                address=PublicAddress(
+                    origin=settings.public_url.removesuffix(settings.path_prefix),
+                    prefix=settings.path_prefix,
+                    secure=settings.public_url.startswith("https://"),
+                    loopback=settings.on_loopback,
+                ),
+                policy=self.policy,
+                database=database,
+                clock=self.clock,
+                keys=keys,
+                signing_keys=await signing_keys.load(database, keys, self.clock.now()),
+                passwords=passwords,
+                limits=Limits(settings.registrations_per_minute),
+                mcp=load_server(settings.mcp_server),
+            )
+            app.state.services = services
+            revocations = await self._follow_revocations(stack, database)
+            manager = session_manager(services.mcp, settings.serves_sessions)
+            await stack.enter_async_context(manager.run())
+            self._guard = open_to_browsers(self._make_guard(services, revocations, manager.asgi_app))
+            # What was loaded until now stays; the collector need not look at it again (p99 of calls).
+            gc.freeze()
+            yield
+            self._guard = None
+
+    async def _follow_revocations(self, stack: AsyncExitStack, database: Database) -> Revocations:
+        source = DatabaseRevocations(database, self.clock, self.policy.access_token_lifetime)
+        revocations = Revocations(source, self.clock)
+        await revocations.poll()
+        database.listeners.setdefault(REVOCATIONS_CHANNEL, []).append(revocations.add)
+        tasks = [asyncio.create_task(revocations.run())]
+        if not database.is_sqlite:
+            tasks.append(asyncio.create_task(listen(database.url, REVOCATIONS_CHANNEL, revocations.wake)))
+        stack.push_async_callback(_cancel, tasks)
+        return revocations
+
+    def _make_guard(self, services: Services, revocations: Revocations, endpoint: ASGIApp) -> ASGIApp:
+        policy, settings = self.policy, self.settings
+        verifier = AccessTokenVerifier(
+            policy.issuer,
+            policy.resource,
+            lambda: services.signing_keys.verification,
+            revocations,
+            self.clock,
+        )
+        return BearerGuard(
+            endpoint,
+            verifier,
+            Challenges(resource_metadata_url(policy.resource), supported_by_resource(policy.catalogue)),
+            policy.required_scopes,
+            OriginCheck(settings.allowed_origins, settings.on_loopback),
+            lambda error: count_refusal("/mcp", error),
+        )
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The MCP server: the place where an adopter writes."""

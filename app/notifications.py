@@ -1,0 +1,36 @@
+"""PostgreSQL's LISTEN on a connection of its own: wakes this process when another one commits news."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import asyncpg
+import sqlalchemy as sa
+
+log = logging.getLogger(__name__)
+_RECONNECT_AFTER = 1.0
+
+
+async def listen(url: str, channel: str, wake: Callable[[], None]) -> None:
+    """Call `wake` at every notification, and after every new connection, because some may have been missed.
+
+    Runs until it is cancelled; whoever depends on the news polls as well.
+    """
+    dsn = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    while True:
+        closed = asyncio.Event()
+        try:
+            connection = await asyncpg.connect(dsn, timeout=5)
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            log.warning("No connection to listen for revocations: %s", type(error).__name__)
+            await asyncio.sleep(_RECONNECT_AFTER)
+            continue
+        try:
+            connection.add_termination_listener(lambda _connection, closed=closed: closed.set())
+            await connection.add_listener(channel, lambda *_: wake())
+            wake()
+            await closed.wait()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("The connection that listens for revocations broke: %s", type(error).__name__)
+        finally:
+            connection.terminate()

@@ -1,0 +1,108 @@
+"""Secrets: the one door to randomness, the keyed hashes that are stored, and what is derived from `SECRET_KEY`.
+
+Everything minted here carries 256 random bits, so one fast keyed hash is enough at rest; only passwords, which
+people choose, are hashed slowly (`app.accounts.passwords`).
+"""
+
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from typing import NewType
+
+TokenHash = NewType("TokenHash", str)
+"""HMAC-SHA-256 of a secret under the server's key, in hexadecimal: what the database may know of it."""
+
+AUTHORIZATION_CODE = "ost_code_"
+REFRESH_TOKEN = "ost_refresh_"  # noqa: S105 - a prefix, not a secret
+CLIENT_SECRET = "ost_secret_"  # noqa: S105 - a prefix, not a secret
+SESSION = "ost_session_"
+BROWSER = "ost_browser_"
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def mint(prefix: str) -> str:
+    """A new secret: 256 random bits in base64url behind a prefix that secret scanners can recognise."""
+    return prefix + secrets.token_urlsafe(32)
+
+
+def mint_id(prefix: str) -> str:
+    """A new public identifier of 128 random bits; client ids never look like a URL (CIMD §6.9)."""
+    return prefix + secrets.token_hex(16)
+
+
+def mint_reference() -> str:
+    """Eight letters and digits that a person can read out on the telephone, as `7F3K-2Q9D`."""
+    letters = "".join(secrets.choice(_CROCKFORD) for _ in range(8))
+    return f"{letters[:4]}-{letters[4:]}"
+
+
+def mint_password() -> str:
+    """A first password: 20 letters and digits in groups, about 100 bits."""
+    return "-".join("".join(secrets.choice(_CROCKFORD) for _ in range(5)).lower() for _ in range(4))
+
+
+def mint_secret_key() -> str:
+    """A new `SECRET_KEY`."""
+    return secrets.token_urlsafe(48)
+
+
+class Keys:
+    """Everything that is derived from `SECRET_KEY`, one key for each purpose.
+
+    `previous` is the `SECRET_KEY_PREVIOUS` of a change: what was stored under it is still recognised.
+    """
+
+    def __init__(self, secret_key: str, previous: str | None = None) -> None:
+        self._roots = [secret_key.encode()] + ([previous.encode()] if previous else [])
+        self._token_keys = [self._derive(root, "token-hash") for root in self._roots]
+        self._successor_keys = [self._derive(root, "refresh-successor") for root in self._roots]
+        self._form_keys = [self._derive(root, "form") for root in self._roots]
+
+    @staticmethod
+    def _derive(root: bytes, purpose: str) -> bytes:
+        return hmac.digest(root, f"ostiary/{purpose}".encode(), hashlib.sha256)
+
+    def encryption_keys(self, purpose: str) -> list[bytes]:
+        """Keys of 32 bytes for stored material, the present one first."""
+        return [self._derive(root, f"encrypt/{purpose}") for root in self._roots]
+
+    def hash(self, secret: str) -> TokenHash:
+        """What is stored for a newly minted secret."""
+        return _keyed_hash(self._token_keys[0], secret)
+
+    def hashes(self, secret: str) -> list[TokenHash]:
+        """Under which hashes a presented secret may be stored: one, or two while `SECRET_KEY` changes."""
+        return [_keyed_hash(key, secret) for key in self._token_keys]
+
+    def successors(self, grant_id: str, generation: int, presented: str) -> list[str]:
+        """The refresh token that follows the presented one, the same for every retry; the present key's first.
+
+        Deriving it lets a client that lost our answer ask again, although only hashes are stored.
+        """
+        message = f"{grant_id}|{generation}|{presented}".encode()
+        return [
+            REFRESH_TOKEN + urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).rstrip(b"=").decode()
+            for key in self._successor_keys
+        ]
+
+    def form_token(self, *binding: str) -> str:
+        """The CSRF token of a form, bound to the browser's cookie and to what the form decides."""
+        return self._form_token(self._form_keys[0], binding)
+
+    def form_token_matches(self, token: str, *binding: str) -> bool:
+        """Whether a posted CSRF token belongs to this browser and this form."""
+        return any(
+            hmac.compare_digest(self._form_token(key, binding).encode(), token.encode())
+            for key in self._form_keys
+        )
+
+    @staticmethod
+    def _form_token(key: bytes, binding: tuple[str, ...]) -> str:
+        message = "\x00".join(binding).encode()
+        return urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).rstrip(b"=").decode()
+
+
+def _keyed_hash(key: bytes, secret: str) -> TokenHash:
+    return TokenHash(hmac.digest(key, secret.encode(), hashlib.sha256).hex())

@@ -1,0 +1,147 @@
+"""One class for each error code of the wire, raised where the rule breaks and answered in one place."""
+
+from typing import ClassVar
+
+
+class OAuthError(Exception):
+    """An answer that refuses (RFC 6749 §4.1.2.1, §5.2 and the specifications that add codes to them).
+
+    `description` is public: printable ASCII without quotes or backslashes (RFC 6749 §5.2).
+    `reason` is for the audit record only: a short slug that tells apart what the wire must not.
+    """
+
+    error: ClassVar[str]
+    status: ClassVar[int] = 400
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        reason: str | None = None,
+        client_id: str | None = None,
+        grant_id: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(description)
+        self.description = description
+        self.reason = reason
+        self.client_id = client_id
+        self.grant_id = grant_id
+        self.retry_after = retry_after
+        self.reference: str | None = None
+
+
+class InvalidRequest(OAuthError):
+    """A parameter is missing, repeated or malformed (RFC 6749 §5.2)."""
+
+    error = "invalid_request"
+
+
+class InvalidClient(OAuthError):
+    """The client is unknown or failed to authenticate (RFC 6749 §5.2); MCP clients register anew on it."""
+
+    error = "invalid_client"
+    status = 401
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        challenge_basic: bool = False,
+        reason: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        super().__init__(description, reason=reason, client_id=client_id)
+        self.challenge_basic = challenge_basic
+
+
+class InvalidGrant(OAuthError):
+    """The code or refresh token is unknown, expired, spent, revoked or another client's (RFC 6749 §5.2)."""
+
+    error = "invalid_grant"
+
+
+class UnauthorizedClient(OAuthError):
+    """This client may not use this grant type (RFC 6749 §5.2)."""
+
+    error = "unauthorized_client"
+
+
+class UnsupportedGrantType(OAuthError):
+    """The server does not know this grant type (RFC 6749 §5.2)."""
+
+    error = "unsupported_grant_type"
+
+
+class UnsupportedResponseType(OAuthError):
+    """Only `code` is supported (RFC 6749 §4.1.2.1)."""
+
+    error = "unsupported_response_type"
+
+
+class InvalidScope(OAuthError):
+    """The scope is malformed, unknown or wider than what was granted (RFC 6749 §5.2)."""
+
+    error = "invalid_scope"
+
+
+class InvalidTarget(OAuthError):
+    """The `resource` is malformed or not one of ours (RFC 8707 §2)."""
+
+    error = "invalid_target"
+
+
+class AccessDenied(OAuthError):
+    """The resource owner said no (RFC 6749 §4.1.2.1)."""
+
+    error = "access_denied"
+
+
+class InvalidRedirectURI(OAuthError):
+    """A redirect URI in a registration is not acceptable (RFC 7591 §3.2.2)."""
+
+    error = "invalid_redirect_uri"
+
+
+class InvalidClientMetadata(OAuthError):
+    """A field of a registration is not acceptable (RFC 7591 §3.2.2)."""
+
+    error = "invalid_client_metadata"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The endpoint exists, but not for this HTTP method."""
+
+    status = 405
+
+
+class ContentTooLarge(InvalidRequest):
+    """The request body is over the limit."""
+
+    status = 413
+
+
+class TooManyRequests(OAuthError):
+    """A rate limit was reached; `retry_after` tells the seconds to wait (RFC 6585 §4)."""
+
+    error = "temporarily_unavailable"
+    status = 429
+
+
+class TemporarilyUnavailable(OAuthError):
+    """The server cannot decide now, for example because the database is away; nothing was refused for good."""
+
+    error = "temporarily_unavailable"
+    status = 503
+
+    def __init__(
+        self, description: str = "The server is temporarily unable to answer; try again shortly."
+    ) -> None:
+        super().__init__(description, retry_after=2)
+
+
+class ServerError(OAuthError):
+    """The server made a mistake (RFC 6749 §4.1.2.1); the log tells which, under the reference."""
+
+    error = "server_error"
+    status = 500

@@ -1,0 +1,65 @@
+"""Scopes: the wire string, the set, and the catalogue of what this server knows."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.oauth.errors import InvalidScope
+
+# RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+\Z")
+_MOST_SCOPES = 100
+
+OFFLINE_ACCESS = "offline_access"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One permission: its name on the wire and the sentence that a person reads on the consent page."""
+
+    name: str
+    sentence: str
+    detail: str | None = None
+
+
+# The one place where scopes are declared. `offline_access` belongs to the authorization server alone:
+# the resource never asks for it (MCP authorization, Refresh Tokens).
+CATALOGUE: tuple[Scope, ...] = (
+    Scope("mcp", "Use this server’s tools in your name"),
+    Scope("profile", "Know who you are", "your name and the name you sign in with"),
+    Scope("email", "See your e-mail address"),
+    Scope(OFFLINE_ACCESS, "Stay connected when you are away"),
+)
+REQUIRED_AT_RESOURCE = frozenset({"mcp"})
+
+
+def parse_scope(scope: str | None) -> tuple[str, ...]:
+    """Split a `scope` parameter into its names, in order and each once.
+
+    Surplus spaces are accepted, because Claude sends ` offline_access`.
+
+    Raises:
+        InvalidScope: a character outside RFC 6749 §3.3, or more names than anyone needs.
+    """
+    names = tuple(dict.fromkeys((scope or "").split(" ")))
+    names = tuple(name for name in names if name)
+    if len(names) > _MOST_SCOPES:
+        raise InvalidScope("The scope parameter names too many scopes.")
+    if not all(_SCOPE_TOKEN.match(name) for name in names):
+        raise InvalidScope("The scope parameter is malformed.")
+    return names
+
+
+def format_scope(names: Iterable[str]) -> str:
+    """The wire string for these names."""
+    return " ".join(names)
+
+
+def supported_by_server(catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, ...]:
+    """What `scopes_supported` of the authorization server lists (RFC 8414 §2)."""
+    return tuple(scope.name for scope in catalogue)
+
+
+def supported_by_resource(catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, ...]:
+    """What the resource asks for in metadata and challenges: all but `offline_access`."""
+    return tuple(scope.name for scope in catalogue if scope.name != OFFLINE_ACCESS)

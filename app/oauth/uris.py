@@ -1,0 +1,204 @@
+"""Issuer, resource and redirect URIs as strings: made canonical once, compared exactly.
+
+URL types that normalise (a slash after the issuer, say) don't belong here: clients compare byte by byte.
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import SplitResult, urlsplit
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LONGEST = 2000
+# RFC 3986's characters; everything else (space, control, backslash, non-ASCII) is refused, so that no two readers
+# of a URI can disagree about where its host ends.
+_URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\Z"
+)
+_LOOPBACK_REDIRECT = re.compile(
+    r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}))?((?:[/?].*)?)\Z"
+)
+
+# Schemes of editors and assistants that register themselves although RFC 8252 §7.1 asks for a dotted name.
+PRIVATE_USE_SCHEMES = frozenset(
+    {
+        "cursor",
+        "vscode",
+        "vscode-insiders",
+        "vscodium",
+        "windsurf",
+        "trae",
+        "zed",
+        "claude",
+        "raycast",
+        "kiro",
+        "goose",
+    }
+)
+# Never a redirect target, whatever the operator allows: the browser itself would act on them.
+FORBIDDEN_SCHEMES = frozenset(
+    {
+        "javascript",
+        "data",
+        "file",
+        "vbscript",
+        "blob",
+        "about",
+        "view-source",
+        "filesystem",
+        "ftp",
+        "ws",
+        "wss",
+        "mailto",
+        "tel",
+        "sms",
+        "intent",
+        "jar",
+        "chrome",
+        "chrome-extension",
+        "moz-extension",
+        "ms-settings",
+        "search-ms",
+        "ms-msdt",
+        "ms-appinstaller",
+        "resource",
+        "res",
+        "mhtml",
+        "ldap",
+        "smb",
+        "ssh",
+    }
+)
+
+
+class InvalidURI(ValueError):
+    """The URI is not acceptable; the message says why in words for a developer."""
+
+
+def canonical_url(url: str) -> str:
+    """An absolute http(s) URL in the one spelling that is stored and compared.
+
+    Scheme and host in lower case, no default port, no trailing slash; no userinfo, query or fragment.
+
+    Raises:
+        InvalidURI: it is not such a URL.
+    """
+    parts = _split(url)
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise InvalidURI("must be an absolute http or https URL")
+    if "#" in url or "?" in url:
+        raise InvalidURI("must have no query and no fragment")
+    path = parts.path.rstrip("/")
+    if any(segment in {".", ".."} for segment in path.split("/")):
+        raise InvalidURI("must have no dot segments")
+    port = parts.port
+    shown_port = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
+    return f"{parts.scheme}://{_host(parts)}{shown_port}{path}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a canonical URL points at this computer."""
+    return _host(urlsplit(url)) in LOOPBACK_HOSTS
+
+
+def check_redirect_uri(uri: str, private_use_schemes: Collection[str]) -> str:
+    """A redirect URI that may be registered, unchanged.
+
+    `https` anywhere, `http` on loopback, or a private-use scheme (RFC 8252 §7): dotted, or listed by the operator.
+
+    Raises:
+        InvalidURI: it may not.
+    """
+    scheme_match = _SCHEME.match(uri)
+    if not _URI_CHARACTERS.match(uri) or scheme_match is None:
+        raise InvalidURI("redirect URIs must be absolute and hold only URI characters")
+    if len(uri) > _LONGEST:
+        raise InvalidURI("redirect URIs must be shorter than 2000 characters")
+    if "#" in uri:
+        raise InvalidURI("redirect URIs must not have a fragment")
+    scheme = scheme_match[1].lower()
+    if scheme in FORBIDDEN_SCHEMES:
+        raise InvalidURI("redirect URIs must not use this scheme")
+    if scheme in _DEFAULT_PORTS:
+        parts = _split(uri)
+        if not uri.startswith(scheme + "://"):
+            raise InvalidURI("redirect URIs must spell their scheme in lower case")
+        if scheme == "http" and _host(parts) not in LOOPBACK_HOSTS:
+            raise InvalidURI("redirect URIs must use https, except on loopback")
+    elif "." not in scheme and scheme not in private_use_schemes:
+        raise InvalidURI("redirect URIs with a private-use scheme need a reverse domain name as their scheme")
+    return uri
+
+
+def redirect_uri_matches(registered: str, requested: str) -> bool:
+    """Simple string comparison, except that a loopback redirect may use any port (RFC 8252 §7.3)."""
+    if registered == requested:
+        return True
+    ours, theirs = _LOOPBACK_REDIRECT.match(registered), _LOOPBACK_REDIRECT.match(requested)
+    if ours is None or theirs is None or "#" in requested or not _URI_CHARACTERS.match(requested):
+        return False
+    port_fits = theirs[2] is None or 1 <= int(theirs[2]) <= 65535
+    return port_fits and ours[1] == theirs[1] and ours[3] == theirs[3]
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectTarget:
+    """Where an answer goes, as a person is told: to this computer, to a web host, or to an installed app."""
+
+    kind: Literal["loopback", "web", "app"]
+    scheme: str
+    host: str
+    port: int | None
+
+    @property
+    def label(self) -> str:
+        """The shortest honest name of the target."""
+        if self.kind == "app":
+            return f"{self.scheme}://{self.host}" if self.host else f"{self.scheme}:"
+        return f"{self.host}:{self.port}" if self.port is not None else self.host
+
+
+def redirect_target(uri: str) -> RedirectTarget:
+    """Take apart a redirect URI that passed `check_redirect_uri`."""
+    parts = urlsplit(uri)
+    scheme = parts.scheme
+    if scheme not in _DEFAULT_PORTS:
+        return RedirectTarget("app", scheme, parts.netloc, None)
+    host = _host(parts)
+    return RedirectTarget("loopback" if host in LOOPBACK_HOSTS else "web", scheme, host, parts.port)
+
+
+def _split(url: str) -> SplitResult:
+    if not _URI_CHARACTERS.match(url):
+        raise InvalidURI("must hold only URI characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise InvalidURI("must have a valid host and port") from None
+    if "@" in parts.netloc:
+        raise InvalidURI("must not carry a user name")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise InvalidURI("must have a valid host and port")
+    host = _host(parts)
+    if not _HOST.match(host) and not _is_ipv6(host):
+        raise InvalidURI("must have a valid host and port")
+    return parts
+
+
+def _host(parts: SplitResult) -> str:
+    host = (parts.hostname or "").lower()
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return host.startswith("[")

@@ -1,0 +1,1 @@
+"""The resource server: who may call, decided from the bearer token alone; usable without our authorization server."""

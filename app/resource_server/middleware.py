@@ -1,0 +1,135 @@
+"""The bearer check, as pure ASGI in front of the protected application: reads headers only, never the body."""
+
+from collections.abc import Callable, Collection
+
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.oauth.uris import LOOPBACK_HOSTS
+from app.resource_server.challenge import Challenge, Challenges, refusal
+from app.resource_server.revocations import RevocationsUnknown
+from app.resource_server.verifier import AccessTokenVerifier, InvalidToken
+
+
+class OriginCheck:
+    """Which `Host` and `Origin` may call (MCP transport, DNS rebinding).
+
+    Args:
+        origins: allowed origins, exactly spelled; None for any.
+        loopback_only: the server is on loopback: only loopback hosts and origins, at any port.
+    """
+
+    def __init__(self, origins: Collection[str] | None, loopback_only: bool) -> None:
+        self._origins = None if origins is None else frozenset(origins)
+        self._loopback_only = loopback_only
+
+    def allows(self, host: bytes | None, origin: bytes | None) -> bool:
+        """Whether a request with these headers may go on."""
+        if self._loopback_only and _without_port((host or b"").decode("latin-1")) not in LOOPBACK_HOSTS:
+            return False
+        if origin is None:
+            return True
+        text = origin.decode("latin-1")
+        if self._origins is not None and text in self._origins:
+            return True
+        if self._loopback_only:
+            scheme, _, rest = text.partition("://")
+            return scheme in {"http", "https"} and _without_port(rest) in LOOPBACK_HOSTS
+        return self._origins is None
+
+
+class BearerGuard:
+    """Lets a request through with a `Caller` in its scope, or answers 401, 403 or 503.
+
+    Args:
+        refused: told the error code of each refusal, for the metrics.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: AccessTokenVerifier,
+        challenges: Challenges,
+        required_scopes: frozenset[str],
+        origin_check: OriginCheck,
+        refused: Callable[[str], None],
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._challenges = challenges
+        self._required = required_scopes
+        self._origin_check = origin_check
+        self._refused = refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = origin = authorization = None
+        padded = False
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                # Two of them can't both be believed.
+                authorization = value if authorization is None else b""
+            elif name == b"host":
+                host = value
+            elif name == b"origin":
+                origin = value
+            elif value[-1:] in _BLANK and name.startswith(b"mcp-"):
+                padded = True
+        if padded:
+            # Blanks around a field value are not part of it (RFC 9110 §5.5); uvicorn leaves those behind it.
+            scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        if not self._origin_check.allows(host, origin):
+            await self._refuse(send, _FORBIDDEN, "forbidden_origin")
+            return
+        token = _bearer_token(authorization)
+        if token is None:
+            await self._refuse(send, self._challenges.unauthenticated(), "unauthenticated")
+            return
+        try:
+            caller = await self._verifier.verify(token)
+        except InvalidToken as error:
+            await self._refuse(send, self._challenges.invalid_token(str(error)), "invalid_token")
+            return
+        except RevocationsUnknown:
+            await self._refuse(send, _UNAVAILABLE, "temporarily_unavailable")
+            return
+        if not self._required <= caller.principal.scopes:
+            await self._refuse(
+                send, self._challenges.insufficient_scope(sorted(self._required)), "insufficient_scope"
+            )
+            return
+        scope["user"] = caller
+        reset = auth_context_var.set(caller)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            auth_context_var.reset(reset)
+
+    async def _refuse(self, send: Send, challenge: Challenge, error: str) -> None:
+        self._refused(error)
+        await send({"type": "http.response.start", "status": challenge.status, "headers": challenge.headers})
+        await send({"type": "http.response.body", "body": challenge.body})
+
+
+def _bearer_token(authorization: bytes | None) -> str | None:
+    """The token of an `Authorization` header; the scheme's case does not matter (RFC 6750 §2.1)."""
+    if authorization is None:
+        return None
+    scheme, _, token = authorization.decode("latin-1").strip().partition(" ")
+    token = token.strip()
+    return token if scheme.lower() == "bearer" and token else None
+
+
+def _without_port(host: str) -> str:
+    bare, colon, port = host.rpartition(":")
+    return bare if colon and port.isdigit() else host
+
+
+_BLANK = (b" ", b"\t")
+_FORBIDDEN = refusal(
+    403, {"error": "access_denied", "error_description": "This Host or Origin may not call here."}
+)
+_UNAVAILABLE = refusal(
+    503,
+    {"error": "temporarily_unavailable", "error_description": "Try again shortly."},
+    [(b"retry-after", b"2")],
+)

@@ -1,0 +1,28 @@
+"""Whom a verified token speaks for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The person who signed in and approved; what they did not agree to tell is None."""
+
+    id: str
+    username: str | None
+    name: str | None
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller whose access token was verified: exists only once checked."""
+
+    user: User
+    client_id: str
+    client_name: str | None
+    scopes: frozenset[str]
+    grant_id: str | None
+    token_id: str
+    issuer: str
+    expires_at: datetime

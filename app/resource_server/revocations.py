@@ -1,0 +1,97 @@
+"""What is revoked, held in memory and fed from a source.
+
+A signature and an expiry can be checked offline; a revocation cannot. Each process keeps the revoked grants and
+tokens that could still matter, so that a call costs two look-ups and no round trip. The process that revokes knows
+at once; the others are woken, or find out at their next poll.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from app.clock import Clock
+
+log = logging.getLogger(__name__)
+
+POLL_EVERY = timedelta(seconds=0.5)
+# Older than this, the memory is not trusted and every call asks the source.
+FRESH_FOR = timedelta(seconds=5)
+# A revocation is dated before it is committed; each poll looks this far back, so that none slips through.
+_OVERLAP = timedelta(minutes=1)
+
+
+class RevocationsUnknown(Exception):
+    """The source cannot be asked and the memory is too old: the answer is 503, never 200."""
+
+
+class RevocationSource(Protocol):
+    """Where revocations are kept; both methods raise `RevocationsUnknown` when it can't be reached."""
+
+    async def since(self, instant: datetime | None) -> Sequence[tuple[str, datetime]]:
+        """Grant and token ids revoked since then (None: all that matter), each with the end of its interest."""
+        ...
+
+    async def any_revoked(self, subjects: Collection[str]) -> bool:
+        """Whether one of these ids is revoked."""
+        ...
+
+
+class Revocations:
+    """The revoked grants and tokens, as this process knows them."""
+
+    def __init__(self, source: RevocationSource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._revoked: dict[str, datetime] = {}
+        self._known_at: datetime | None = None
+        self._woken = asyncio.Event()
+
+    def add(self, news: Iterable[tuple[str, datetime]]) -> None:
+        """Refuse these from now on."""
+        self._revoked.update(news)
+
+    def wake(self) -> None:
+        """Poll now: something was revoked elsewhere."""
+        self._woken.set()
+
+    async def covers(self, grant_id: str | None, token_id: str, now: datetime) -> bool:
+        """Whether this token, or its grant, is revoked.
+
+        Raises:
+            RevocationsUnknown: nobody can tell.
+        """
+        if token_id in self._revoked or grant_id in self._revoked:
+            return True
+        if self._known_at is not None and now < self._known_at + FRESH_FOR:
+            return False
+        return await self._source.any_revoked([subject for subject in (grant_id, token_id) if subject])
+
+    async def poll(self) -> None:
+        """Read what is new, and forget what no living token can be hit by.
+
+        Raises:
+            RevocationsUnknown: the source can't be reached.
+        """
+        began = self._clock.now()
+        since = self._known_at - _OVERLAP if self._known_at else None
+        self.add(await self._source.since(since))
+        self._known_at = began
+        for subject in [subject for subject, keep_until in self._revoked.items() if keep_until <= began]:
+            del self._revoked[subject]
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            self._woken.clear()
+            try:
+                await self.poll()
+            except RevocationsUnknown:
+                log.warning(
+                    "Revocations can't be read; after %s s every call asks.", FRESH_FOR.total_seconds()
+                )
+            try:
+                await asyncio.wait_for(self._woken.wait(), POLL_EVERY.total_seconds())
+            except TimeoutError:
+                continue

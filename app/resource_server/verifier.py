@@ -1,0 +1,130 @@
+"""From a bearer token to a `Principal`: signature once per token and process, expiry and revocation on every call."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+
+from app.clock import Clock
+from app.oauth import jwt
+from app.resource_server.principal import Principal, User
+from app.resource_server.revocations import Revocations
+
+_LONGEST_TOKEN = 8192
+_MOST_REMEMBERED = 10_000
+
+
+class InvalidToken(Exception):
+    """The token is unknown, expired, revoked or for another resource (RFC 6750 §3.1); the text says which."""
+
+
+class Caller(AuthenticatedUser):
+    """A principal in the shape that the MCP SDK knows, so that it binds sessions and request state to it."""
+
+    def __init__(self, principal: Principal, resource: str) -> None:
+        super().__init__(
+            AccessToken(
+                token="",
+                client_id=principal.client_id,
+                scopes=sorted(principal.scopes),
+                expires_at=int(principal.expires_at.timestamp()),
+                resource=resource,
+                subject=principal.user.id,
+                claims={"iss": principal.issuer},
+            )
+        )
+        self.principal = principal
+
+
+class AccessTokenVerifier:
+    """Verifies RFC 9068 access tokens of one issuer for one resource.
+
+    Args:
+        keys: the issuer's public keys by id, asked anew for each unseen token.
+        revocations: what is revoked.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        resource: str,
+        keys: Callable[[], Mapping[str, jwt.VerificationKey]],
+        revocations: Revocations,
+        clock: Clock,
+    ) -> None:
+        self._issuer = issuer
+        self._resource = resource
+        self._keys = keys
+        self._revocations = revocations
+        self._clock = clock
+        self._remembered: OrderedDict[bytes, Caller] = OrderedDict()
+
+    async def verify(self, token: str) -> Caller:
+        """Who calls with this token.
+
+        Raises:
+            InvalidToken: it is not good here and now.
+            RevocationsUnknown: nobody can tell at present whether it is revoked.
+        """
+        now = self._clock.now()
+        # Only a digest is remembered: this memory holds nothing that could be used as a token.
+        digest = hashlib.sha256(token.encode()).digest()
+        caller = self._remembered.get(digest)
+        if caller is None:
+            caller = Caller(self._principal(token), self._resource)
+            self._remember(digest, caller)
+        principal = caller.principal
+        if now >= principal.expires_at:
+            self._remembered.pop(digest, None)
+            raise InvalidToken("The access token has expired.")
+        if await self._revocations.covers(principal.grant_id, principal.token_id, now):
+            raise InvalidToken("The access token was revoked.")
+        return caller
+
+    def _remember(self, digest: bytes, caller: Caller) -> None:
+        self._remembered[digest] = caller
+        if len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _principal(self, token: str) -> Principal:
+        if len(token) > _LONGEST_TOKEN:
+            raise InvalidToken("The access token is malformed.")
+        try:
+            claims = jwt.verify(token, self._keys(), jwt.ACCESS_TOKEN_TYPE)
+        except jwt.InvalidJWT:
+            raise InvalidToken("The access token is not known here.") from None
+        if claims.get("iss") != self._issuer:
+            raise InvalidToken("The access token is of another issuer.")
+        if claims.get("aud") != self._resource:
+            raise InvalidToken("The access token is for another resource.")
+        return _principal_of(claims)
+
+
+def _principal_of(claims: Mapping[str, Any]) -> Principal:
+    """RFC 9068 §2.2: the claims that must be there, in the types that they must have."""
+    try:
+        texts = {name: claims[name] for name in ("iss", "sub", "client_id", "jti")}
+        expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        raise InvalidToken("The access token lacks a claim.") from None
+    if not all(isinstance(text, str) and text for text in texts.values()):
+        raise InvalidToken("The access token lacks a claim.")
+    return Principal(
+        user=User(
+            id=texts["sub"],
+            username=claims.get("preferred_username"),
+            name=claims.get("name"),
+            email=claims.get("email"),
+        ),
+        client_id=texts["client_id"],
+        client_name=claims.get("client_name"),
+        scopes=frozenset(str(claims.get("scope", "")).split()),
+        grant_id=claims.get("grant_id"),
+        token_id=texts["jti"],
+        issuer=texts["iss"],
+        expires_at=expires_at,
+    )

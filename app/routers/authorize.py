@@ -1,0 +1,105 @@
+"""The authorization endpoint: checks the request, parks it, and sends the browser to sign in or to decide."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import RedirectResponse, Response
+
+from app.authorization_server import authorization
+from app.authorization_server.authorization import ClientRedirect, UnknownClient
+from app.oauth.errors import InvalidRequest, OAuthError
+from app.oauth.parameters import Parameters, parse_parameters
+from app.oauth.uris import redirect_target
+from app.routers.browser import BrowserDep, remember_browser, signed_in
+from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep, read_form, record_refusal
+from app.routers.errors import PageError
+from app.routers.services import Services
+
+router = APIRouter(tags=["pages"])
+# The answer carries the code in its address, which must not travel on as a referrer (RFC 9700 §4.2.4).
+ANSWER_HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+
+async def read_request(request: Request) -> Parameters:
+    """The parameters of a GET or of a form that was posted (RFC 6749 §3.1).
+
+    Raises:
+        PageError: they can't be read.
+    """
+    try:
+        if request.method == "POST":
+            return await read_form(request)
+        return parse_parameters(request.url.query.encode("ascii", "replace"))
+    except InvalidRequest as error:
+        raise broken_request(error) from None
+
+
+RequestDep = Annotated[Parameters, Depends(read_request)]
+
+
+@router.get("/authorize")
+@router.post("/authorize")
+async def authorize(
+    request: Request,
+    parameters: RequestDep,
+    services: ServicesDep,
+    browser: BrowserDep,
+    origin: OriginDep,
+    tx: TransactionDep,
+) -> Response:
+    """Start an authorization (OAuth 2.1 §4.1.1); changes nothing but the list of waiting requests."""
+    if services.address.secure and request.headers.get("x-forwarded-proto", "").strip().lower() == "http":
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{services.policy.issuer}/authorize{query}", 303, ANSWER_HEADERS)
+    try:
+        target = await authorization.identify(tx, parameters)
+    except OAuthError as error:
+        raise broken_request(error) from None
+    current = await signed_in(tx, services, browser, origin)
+    try:
+        valid = authorization.validate(parameters, target, services.policy)
+    except OAuthError as error:
+        error.client_id = target.client.client_id
+        if current is None:
+            raise _without_bouncing(services, target, error) from None
+        await record_refusal(tx, request, origin, error)
+        address = authorization.error_address(target.redirect_uri, services.policy, target.state, error)
+        return RedirectResponse(address, 303, ANSWER_HEADERS)
+    browser_hash = browser.hashes(services.keys)[0]
+    parked = await authorization.park(tx, valid, browser_hash, services.policy, origin.now)
+    where = f"/login?request={parked.id}" if current is None else f"/consent/{parked.id}"
+    response = RedirectResponse(services.address.path(where), 303, ANSWER_HEADERS)
+    remember_browser(response, services, browser)
+    return response
+
+
+def _without_bouncing(services: Services, target: ClientRedirect, error: OAuthError) -> PageError:
+    """A refusal for someone who did not sign in: a page names the host, nobody is bounced (RFC 9700 §4.11.2)."""
+    return PageError(
+        "The app asked for something impossible",
+        f"The app’s request was refused: {error.description}",
+        who="The app’s maker can mend it.",
+        advice="Go back to the app, which is told why, or start the connection again.",
+        cause=error,
+        continue_url=authorization.error_address(target.redirect_uri, services.policy, target.state, error),
+        continue_host=redirect_target(target.redirect_uri).label,
+    )
+
+
+def broken_request(error: OAuthError) -> PageError:
+    """The page for a request that must not be answered by redirect."""
+    if isinstance(error, UnknownClient):
+        return PageError(
+            "This app is not known here",
+            error.description,
+            who="You can, by reconnecting: remove this server in the app and add it again.",
+            advice="Reconnect in the app, so that it registers here anew.",
+            cause=error,
+        )
+    return PageError(
+        "The app’s request can’t be trusted",
+        error.description,
+        who="The app’s maker can mend it.",
+        advice="Go back to the app and start the connection again; if it happens again, tell its maker.",
+        cause=error,
+    )

@@ -1,0 +1,89 @@
+"""What endpoints ask for in their signatures."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.accounts import store as accounts
+from app.audit import Origin, record
+from app.authorization_server.records import ResourceOwner
+from app.database import Transaction
+from app.oauth.credentials import mint_reference
+from app.oauth.errors import InvalidRequest, OAuthError, TooManyRequests
+from app.oauth.parameters import Parameters, parse_parameters
+from app.routers.errors import PageError
+from app.routers.services import Services
+
+
+def get_services(request: Request) -> Services:
+    """The running server's parts."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+def get_origin(request: Request, services: ServicesDep) -> Origin:
+    """When and from where; trusted proxies were taken into account before."""
+    return Origin(services.clock.now(), request.client.host if request.client else "unknown")
+
+
+OriginDep = Annotated[Origin, Depends(get_origin)]
+
+
+async def open_transaction(
+    request: Request, services: ServicesDep, origin: OriginDep
+) -> AsyncIterator[Transaction]:
+    """One transaction a request. It is committed before the answer leaves, also when the answer is a refusal."""
+    async with services.database.transaction(commit_on=(OAuthError, PageError)) as tx:
+        try:
+            yield tx
+        except (OAuthError, PageError) as error:
+            refusal = error.cause if isinstance(error, PageError) else error
+            if refusal is not None and not isinstance(refusal, TooManyRequests):
+                await record_refusal(tx, request, origin, refusal)
+            raise
+
+
+async def record_refusal(tx: Transaction, request: Request, origin: Origin, refusal: OAuthError) -> None:
+    """Keep what was refused, where and why, under a reference that the answer carries too."""
+    refusal.reference = refusal.reference or mint_reference()
+    await record(
+        tx,
+        f"refused {request.url.path}",
+        origin,
+        outcome=refusal.error,
+        reason=refusal.reason or refusal.description,
+        client_id=refusal.client_id,
+        grant_id=refusal.grant_id,
+        reference=refusal.reference,
+    )
+
+
+# Function scope: the default scope of such a dependency would commit after the answer has left.
+TransactionDep = Annotated[Transaction, Depends(open_transaction, scope="function")]
+
+
+async def read_form(request: Request) -> Parameters:
+    """A form body, read before any transaction is opened: a slow sender must not hold a connection.
+
+    Raises:
+        InvalidRequest: wrong media type, malformed, or a NUL byte.
+    """
+    media_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
+        raise InvalidRequest("Content-Type must be application/x-www-form-urlencoded.")
+    return parse_parameters(await request.body())
+
+
+FormDep = Annotated[Parameters, Depends(read_form)]
+
+
+async def find_owner(tx: Transaction, user_id: str, *, hold: bool = False) -> ResourceOwner | None:
+    """The accounts' answer to `FindResourceOwner`."""
+    user = await accounts.find_user(tx, user_id, hold=hold)
+    if user is None or user.disabled_at is not None:
+        return None
+    return ResourceOwner(id=user.id, username=user.username, name=user.name, email=user.email)

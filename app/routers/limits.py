@@ -1,0 +1,72 @@
+"""Rate limits, through the `limits` library: failures are counted, not work that succeeds.
+
+Many people share one address (an office, claude.ai), so nothing that is valid is refused because a neighbour of it
+guesses; only registrations, which need no proof of anything, are counted as such.
+"""
+
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from app.oauth.errors import TooManyRequests
+
+_WAIT = 60
+
+
+class Limits:
+    """The limits of this process.
+
+    Args:
+        registrations_per_minute: most registrations from one address in a minute.
+    """
+
+    def __init__(self, registrations_per_minute: int) -> None:
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._registrations = RateLimitItemPerMinute(registrations_per_minute, namespace="register")
+        self._client_failures = RateLimitItemPerMinute(60, namespace="client-failures")
+        self._source_failures = RateLimitItemPerMinute(600, namespace="source-failures")
+        # Guesses of passwords, within five minutes.
+        self._account_source = RateLimitItemPerMinute(10, 5, namespace="sign-in-account-source")
+        self._account = RateLimitItemPerMinute(50, 5, namespace="sign-in-account")
+        self._source = RateLimitItemPerMinute(100, 5, namespace="sign-in-source")
+
+    async def count_registration(self, source: str) -> None:
+        """Count a registration.
+
+        Raises:
+            TooManyRequests: this address registered too many.
+        """
+        if not await self._limiter.hit(self._registrations, source):
+            raise TooManyRequests("Too many registrations from this address.", retry_after=_WAIT)
+
+    async def count_client_failure(self, source: str, client_id: str) -> None:
+        """Count a refused request at the token or revocation endpoint.
+
+        Raises:
+            TooManyRequests: instead of the refusal, when there were too many.
+        """
+        first = await self._limiter.hit(self._client_failures, source, client_id[:100])
+        second = await self._limiter.hit(self._source_failures, source)
+        if not (first and second):
+            raise TooManyRequests("Too many refused requests.", retry_after=_WAIT)
+
+    async def may_try_password(self, username: str, source: str, device: str | None) -> bool:
+        """Whether another password may be tried. A device that this person signed in with before has a count of
+        its own, so that nobody can lock someone out by guessing."""
+        for item, identifiers in self._sign_in(username, source, device):
+            if not await self._limiter.test(item, *identifiers):
+                return False
+        return True
+
+    async def count_wrong_password(self, username: str, source: str, device: str | None) -> None:
+        """Count a failed sign-in."""
+        for item, identifiers in self._sign_in(username, source, device):
+            await self._limiter.hit(item, *identifiers)
+
+    def _sign_in(
+        self, username: str, source: str, device: str | None
+    ) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
+        name = username.lower()[:100]
+        if device is not None:
+            return [(self._account_source, (name, "device", device))]
+        return [(self._account_source, (name, source)), (self._account, (name,)), (self._source, (source,))]

@@ -1,0 +1,79 @@
+"""ASGI layers in front of the routes; each does one thing, in a few lines, for every request."""
+
+from collections.abc import Collection
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# What browser clients (the Inspector, web chats) call from their own origin. Everything else is pages with cookies,
+# which get no CORS at all (RFC 9700 §2.6).
+_OPEN_PATHS = ("/.well-known/", "/oauth/", "/mcp/.well-known/")
+_EXPOSED = ("WWW-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version", "Retry-After")
+_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+def open_to_browsers(app: ASGIApp) -> CORSMiddleware:
+    """CORS for any origin, never with credentials; refusals carry the headers too."""
+    return CORSMiddleware(
+        app,
+        allow_origins=["*"],
+        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=list(_EXPOSED),
+        max_age=86400,
+    )
+
+
+class McpFront:
+    """Sends `/mcp` and `/mcp/` straight to the protected endpoint, before any routing, and the rest on."""
+
+    def __init__(self, app: ASGIApp, mcp: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._mcp = mcp
+        self._paths: Collection[str] = {prefix + "/mcp", prefix + "/mcp/", "/mcp", "/mcp/"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in self._paths:
+            await self._mcp(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class PublicPath:
+    """Takes the path of `PUBLIC_URL` off, for proxies that pass it on; those that strip it need nothing."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(self._prefix + "/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self._prefix), "raw_path": None}
+        await self._app(scope, receive, send)
+
+
+class OpenPaths:
+    """CORS on the paths for machines only."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._open = open_to_browsers(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_open = scope["type"] == "http" and scope["path"].startswith(_OPEN_PATHS)
+        await (self._open if is_open else self._app)(scope, receive, send)
+
+
+class StrictTransport:
+    """HSTS on every answer; used when `PUBLIC_URL` is https."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_header(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], _HSTS]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_header)

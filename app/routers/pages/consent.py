@@ -1,0 +1,157 @@
+"""The page on which a person decides whether an app may act for them."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from app.accounts.sign_in import SignedIn
+from app.authorization_server import store
+from app.authorization_server.authorization import AlreadyAnswered, approve, deny
+from app.authorization_server.policy import Policy
+from app.authorization_server.records import AuthorizationRequest, Client
+from app.database import Transaction
+from app.oauth.errors import AccessDenied, OAuthError
+from app.oauth.scopes import OFFLINE_ACCESS, parse_scope
+from app.oauth.uris import redirect_target
+from app.routers.authorize import ANSWER_HEADERS, broken_request
+from app.routers.browser import Browser, BrowserDep, forged, signed_in
+from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep, find_owner
+from app.routers.errors import PageError
+from app.routers.pages.render import render_page
+from app.routers.pages.sign_in import PageFormDep
+from app.routers.services import Services
+
+router = APIRouter(tags=["pages"])
+
+
+@router.get("/consent/{request_id}")
+async def show_consent(
+    http: Request,
+    request_id: str,
+    services: ServicesDep,
+    browser: BrowserDep,
+    origin: OriginDep,
+    tx: TransactionDep,
+) -> Response:
+    """Ask; someone who is not signed in signs in first and comes back."""
+    waiting = await _waiting(tx, services, browser, request_id, origin.now)
+    current = await signed_in(tx, services, browser, origin)
+    if current is None:
+        return RedirectResponse(services.address.path(f"/login?request={request_id}"), 303, ANSWER_HEADERS)
+    client = await store.find_client(tx, waiting.client_id)
+    if client is None:
+        raise _start_again("The app was removed from this server.")
+    context = _context(services, waiting, client, current)
+    return render_page(http, "consent.html", context, forms_lead_away=True)
+
+
+@router.post("/consent/{request_id}")
+async def decide(
+    form: PageFormDep,
+    request_id: str,
+    services: ServicesDep,
+    browser: BrowserDep,
+    origin: OriginDep,
+    tx: TransactionDep,
+) -> Response:
+    """Approve or deny; the first answer counts."""
+    current = await signed_in(tx, services, browser, origin)
+    tokens = form.all("csrf_token")
+    if (
+        current is None
+        or len(tokens) != 1
+        or not services.keys.form_token_matches(tokens[0], "consent", current.session_hash, request_id)
+    ):
+        raise forged()
+    waiting = await _waiting(tx, services, browser, request_id, origin.now)
+    owner = await find_owner(tx, current.user.id, hold=True)
+    decision = form.all("decision")
+    if owner is None or len(decision) != 1 or decision[0] not in {"approve", "deny"}:
+        raise forged()
+    try:
+        if decision[0] == "approve":
+            address = await approve(tx, services.keys, services.policy, waiting, owner, origin)
+        else:
+            address = await deny(tx, services.policy, waiting, owner, origin)
+    except AlreadyAnswered:
+        raise _start_again("This question was answered already.") from None
+    except OAuthError as error:
+        raise broken_request(error) from None
+    return RedirectResponse(address, 303, ANSWER_HEADERS)
+
+
+async def _waiting(
+    tx: Transaction, services: Services, browser: Browser, request_id: str, now: datetime
+) -> AuthorizationRequest:
+    """The request that waits here.
+
+    Raises:
+        PageError: there is none in this browser, it is too old, or it was answered.
+    """
+    request = await store.find_request(tx, request_id, browser.hashes(services.keys))
+    if request is None:
+        raise _start_again("No app waits for an answer in this browser.")
+    if request.decided_at is not None:
+        raise _start_again("This question was answered already.")
+    if now >= request.expires_at:
+        raise _start_again("The app waited too long for an answer.")
+    return request
+
+
+def _start_again(what: str) -> PageError:
+    return PageError(
+        "Start again",
+        what,
+        who="You can, by starting again.",
+        cause=AccessDenied(what, reason="request_not_waiting"),
+    )
+
+
+def _context(
+    services: Services, request: AuthorizationRequest, client: Client, current: SignedIn
+) -> dict[str, Any]:
+    policy, target = services.policy, redirect_target(request.redirect_uri)
+    names = parse_scope(request.scope)
+    scopes: list[dict[str, Any]] = [
+        {"name": scope.name, "sentence": scope.sentence, "detail": scope.detail, "tools": [], "new": False}
+        for scope in policy.catalogue
+        if scope.name in names and scope.name != OFFLINE_ACCESS
+    ]
+    return {
+        "action": services.address.path(f"/consent/{request.id}"),
+        "csrf_token": services.keys.form_token("consent", current.session_hash, request.id),
+        "user": {"username": current.user.username, "name": current.user.name},
+        "switch_url": services.address.path(f"/login?request={request.id}"),
+        "client": {
+            "name": client.display_name,
+            "client_id": client.client_id,
+            "verified_host": None,
+            "registered": _registered(client, request.created_at),
+        },
+        "redirect": {
+            "kind": target.kind,
+            "scheme": target.scheme,
+            "host": target.host,
+            "port": str(target.port) if target.port is not None else None,
+        },
+        "resource": policy.resource.partition("://")[2],
+        "scopes": scopes,
+        "dropped": list(parse_scope(request.dropped_scope)),
+        "stay_days": _stay_days(policy, client),
+        "reference": request.reference,
+    }
+
+
+def _stay_days(policy: Policy, client: Client) -> int | None:
+    """For how long the app may come back without asking; it may when it registered for refresh tokens."""
+    return policy.grant_lifetime.days if "refresh_token" in client.grant_types else None
+
+
+def _registered(client: Client, now: datetime) -> str:
+    days = (now.date() - client.created_at.date()).days
+    when = "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
+    return (
+        f"registered itself {when}" if client.registration == "dynamic" else f"added by the operator {when}"
+    )

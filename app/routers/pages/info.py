@@ -1,0 +1,144 @@
+"""The first page: what this server is, and how to connect to it."""
+
+import base64
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Request
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+from starlette.responses import Response
+
+from app.routers.browser import BrowserDep, signed_in
+from app.routers.dependencies import OriginDep, ServicesDep
+from app.routers.pages.render import render_page
+from app.routers.services import Services
+
+router = APIRouter(tags=["pages"])
+
+_ENDPOINTS = (
+    ("POST", "/mcp", "The MCP endpoint", "MCP streamable HTTP"),
+    ("GET", "/.well-known/oauth-protected-resource/mcp", "What the MCP endpoint asks for", "RFC 9728"),
+    ("GET", "/.well-known/oauth-authorization-server", "What the authorization server offers", "RFC 8414"),
+    ("GET", "/.well-known/jwks.json", "Public signing keys", "RFC 7517"),
+    ("GET", "/authorize", "Sign-in and approval", "OAuth 2.1"),
+    ("POST", "/oauth/token", "Tokens", "OAuth 2.1"),
+    ("POST", "/oauth/register", "Registration of apps", "RFC 7591"),
+    ("POST", "/oauth/revoke", "Revocation", "RFC 7009"),
+)
+
+
+@router.get("/")
+async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin: OriginDep) -> Response:
+    """The server info page."""
+    async with services.database.transaction() as tx:
+        current = await signed_in(tx, services, browser, origin)
+    server, scopes = services.mcp, _tool_scopes(services)
+    context = {
+        "server": {
+            "name": server.name,
+            "title": server.title or server.name,
+            "description": server.description or "",
+            "version": server.version,
+        },
+        "mcp_url": services.policy.resource,
+        "tools": [
+            {
+                "name": tool.name,
+                "title": tool.title or tool.name,
+                "description": tool.description or "",
+                "scopes": scopes,
+            }
+            for tool in await server.list_tools()
+        ],
+        "endpoints": [
+            {
+                "method": method,
+                "path": services.address.path(path),
+                "url": services.policy.issuer + path,
+                "what": what,
+                "source": source,
+            }
+            for method, path, what, source in _ENDPOINTS
+        ],
+        "revisions": [*reversed(MODERN_PROTOCOL_VERSIONS), *reversed(HANDSHAKE_PROTOCOL_VERSIONS)],
+        "clients": _clients(server.name, services.policy.resource, services.address.loopback),
+        "user": {"username": current.user.username, "name": current.user.name} if current else None,
+        "logout_csrf": services.keys.form_token("logout", current.session_hash) if current else None,
+        "status": [
+            {"label": "Server", "value": "running"},
+            {"label": "Version", "value": server.version},
+            {"label": "Sign-in", "value": "needed for every tool"},
+        ],
+    }
+    return render_page(http, "info.html", context)
+
+
+def _tool_scopes(services: Services) -> list[dict[str, str]]:
+    """What every tool needs: the scopes that the endpoint asks for."""
+    policy = services.policy
+    return [
+        {"name": scope.name, "sentence": scope.sentence}
+        for scope in policy.catalogue
+        if scope.name in policy.required_scopes
+    ]
+
+
+def _clients(name: str, url: str, loopback: bool) -> list[dict[str, Any]]:
+    cursor_config = base64.b64encode(json.dumps({"url": url}).encode()).decode()
+    cursor = "cursor://anysphere.cursor-deeplink/mcp/install?" + urlencode(
+        {"name": name, "config": cursor_config}
+    )
+    vscode_config = json.dumps({"name": name, "type": "http", "url": url})
+    clients = [
+        _client(
+            "claude-code",
+            "Claude Code",
+            ("Run this, then type /mcp and sign in.", f"claude mcp add --transport http {name} {url}"),
+        ),
+        _client("cursor", "Cursor", ("Open this link, then press Connect.", None, cursor, "Add to Cursor")),
+        _client(
+            "vscode",
+            "VS Code",
+            (
+                "Open this link and choose Install.",
+                None,
+                "vscode:mcp/install?" + quote(vscode_config),
+                "Add to VS Code",
+            ),
+            ("Or run this.", f"code --add-mcp '{vscode_config}'"),
+        ),
+        _client(
+            "inspector",
+            "Inspector",
+            (
+                "Run this, open the address that it prints, and press Connect.",
+                f"npx @modelcontextprotocol/inspector --web --server-url {url} --transport http",
+            ),
+        ),
+    ]
+    # Claude and ChatGPT connect from the network; they can't reach a server on this computer.
+    reach = (
+        (
+            "They connect from the internet, so this address must be reachable there; http://localhost is not.",
+            None,
+        )
+        if loopback
+        else ("Paste this address.", url)
+    )
+    clients.insert(
+        1, _client("claude", "Claude", ("Settings, Connectors, Add custom connector.", None), reach)
+    )
+    clients.insert(
+        2, _client("chatgpt", "ChatGPT", ("Settings, Apps, Create, with OAuth as sign-in.", None), reach)
+    )
+    return clients
+
+
+def _client(client_id: str, name: str, *steps: tuple[str | None, ...]) -> dict[str, Any]:
+    fields = ("text", "code", "link", "link_text")
+    return {
+        "id": client_id,
+        "name": name,
+        "steps": [dict(zip(fields, (*step, None, None, None)[:4], strict=True)) for step in steps],
+    }

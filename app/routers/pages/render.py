@@ -1,0 +1,63 @@
+"""Templates to responses, with the headers that every page carries."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+_ROOT = Path(__file__).parents[3]
+STATIC = _ROOT / "app" / "static"
+
+# `form-action` is left out on the pages whose forms end in a redirect to the client: Chromium applies it to the
+# whole chain of redirects and would stop the answer on its way (CNS-12).
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
+)
+_FORMS_STAY_HERE = "; form-action 'self'"
+
+
+def make_templates(prefix: str) -> Environment:
+    """The templates, told under which path the world sees this server."""
+    templates = Environment(
+        loader=FileSystemLoader(_ROOT / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    versions = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in STATIC.iterdir()}
+    templates.globals.update(
+        url=lambda path: prefix + path,
+        asset=lambda name: f"{prefix}/static/{name}?v={versions[name]}",
+        app_name="Ostiary",
+    )
+    return templates
+
+
+def render_page(
+    request: Request,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    status: int = 200,
+    forms_lead_away: bool = False,
+) -> HTMLResponse:
+    """A page; `forms_lead_away` when its form's answer redirects to a client."""
+    templates: Environment = request.app.state.templates
+    html = templates.get_template(template).render(context)
+    headers = {
+        "Content-Security-Policy": _POLICY + ("" if forms_lead_away else _FORMS_STAY_HERE),
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        # Same origin, not none: a browser then names our own origin when it posts a form, and only then.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+        "Cache-Control": "no-store",
+    }
+    return HTMLResponse(html, status, headers)

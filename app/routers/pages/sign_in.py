@@ -1,0 +1,201 @@
+"""Signing in and out."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from app.accounts import store
+from app.accounts.records import User
+from app.accounts.sign_in import authenticate, renew_hash, sign_out, start_session
+from app.audit import record
+from app.authorization_server import store as requests
+from app.authorization_server.records import Client
+from app.database import Transaction
+from app.oauth.errors import OAuthError
+from app.oauth.parameters import Parameters
+from app.routers.browser import (
+    Browser,
+    BrowserDep,
+    check_same_origin,
+    clear_session,
+    forged,
+    remember_browser,
+    set_session,
+    signed_in,
+)
+from app.routers.dependencies import OriginDep, ServicesDep, read_form
+from app.routers.metrics import count_refusal
+from app.routers.pages.render import render_page
+from app.routers.services import Services
+
+router = APIRouter(tags=["pages"])
+_REFUSED = "The name or the password is not right."
+_SLOW_DOWN = "Too many tries. Wait a few minutes, then try again."
+_RETRY_AFTER = 300
+
+
+async def read_page_form(request: Request, services: ServicesDep) -> Parameters:
+    """A form of one of our own pages.
+
+    Raises:
+        PageError: another site sent it, or it can't be read.
+    """
+    check_same_origin(request, services)
+    try:
+        return await read_form(request)
+    except OAuthError:
+        raise forged() from None
+
+
+PageFormDep = Annotated[Parameters, Depends(read_page_form)]
+
+
+@router.get("/login")
+async def show_sign_in(
+    http: Request,
+    services: ServicesDep,
+    browser: BrowserDep,
+    origin: OriginDep,
+    request: Annotated[str, Query(max_length=100)] = "",
+) -> Response:
+    """The sign-in page; someone who is signed in and whom a request waits for goes on at once."""
+    async with services.database.transaction() as tx:
+        current = await signed_in(tx, services, browser, origin)
+        client = await _waiting_client(tx, services, browser, request)
+    if current is not None and client is None:
+        return RedirectResponse(services.address.path("/"), 303)
+    view = SignInView(request if client else "", client)
+    return _page(http, services, browser, view, current=current.user if current else None)
+
+
+@router.post("/login")
+async def sign_in(
+    http: Request, form: PageFormDep, services: ServicesDep, browser: BrowserDep, origin: OriginDep
+) -> Response:
+    """Check name and password; the session id is always a new one."""
+    if browser.is_new or not services.keys.form_token_matches(
+        _field(form, "csrf_token"), "login", browser.id
+    ):
+        raise forged()
+    username, password, request_id = (
+        _field(form, "username"),
+        _field(form, "password"),
+        _field(form, "request"),
+    )
+    async with services.database.reading() as tx:
+        client = await _waiting_client(tx, services, browser, request_id)
+        known = await store.find_user_by_username(tx, username)
+        hashes = browser.hashes(services.keys)
+        device = browser.id if known is not None and await store.knows_device(tx, known.id, hashes) else None
+    view = SignInView(request_id if client else "", client, username)
+    if not await services.limits.may_try_password(username, origin.source, device):
+        count_refusal("/login", "too_many_tries")
+        page = _page(http, services, browser, view, error=_SLOW_DOWN, status=429)
+        page.headers["Retry-After"] = str(_RETRY_AFTER)
+        return page
+    user = await authenticate(services.passwords, known, password)
+    async with services.database.transaction() as tx:
+        if user is None:
+            await services.limits.count_wrong_password(username, origin.source, device)
+            count_refusal("/login", "wrong_password")
+            await record(
+                tx,
+                "user.sign_in_refused",
+                origin,
+                outcome="access_denied",
+                user_id=known.id if known else None,
+            )
+            return _page(http, services, browser, view, error=_REFUSED, status=401)
+        await renew_hash(tx, services.passwords, user, password)
+        agent = http.headers.get("user-agent")
+        session_id = await start_session(tx, services.keys, user, origin, browser.id, agent)
+    where = f"/consent/{request_id}" if client else "/"
+    response = RedirectResponse(services.address.path(where), 303, {"Cache-Control": "no-store"})
+    set_session(response, services, session_id)
+    return response
+
+
+@router.get("/logout")
+async def show_sign_out(
+    http: Request, services: ServicesDep, browser: BrowserDep, origin: OriginDep
+) -> Response:
+    """Asks before it signs out; without a session it says that nobody is signed in."""
+    async with services.database.transaction() as tx:
+        current = await signed_in(tx, services, browser, origin)
+    context = {
+        "action": services.address.path("/logout"),
+        "csrf_token": services.keys.form_token("logout", current.session_hash) if current else "",
+        "user": current.user if current else None,
+    }
+    return render_page(http, "logout.html", context)
+
+
+@router.post("/logout")
+async def do_sign_out(
+    form: PageFormDep, services: ServicesDep, browser: BrowserDep, origin: OriginDep
+) -> Response:
+    """End the session on the server and forget the cookie."""
+    async with services.database.transaction() as tx:
+        current = await signed_in(tx, services, browser, origin)
+        if current is not None:
+            if not services.keys.form_token_matches(
+                _field(form, "csrf_token"), "logout", current.session_hash
+            ):
+                raise forged()
+            await sign_out(tx, current, origin)
+    response = RedirectResponse(services.address.path("/logout"), 303, {"Cache-Control": "no-store"})
+    clear_session(response, services)
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class SignInView:
+    """What the sign-in page shows: which request waits, of which client, and the name typed before."""
+
+    request_id: str = ""
+    client: Client | None = None
+    username: str = ""
+
+
+def _page(
+    http: Request,
+    services: Services,
+    browser: Browser,
+    view: SignInView,
+    *,
+    current: User | None = None,
+    error: str | None = None,
+    status: int = 200,
+) -> Response:
+    context = {
+        "action": services.address.path("/login"),
+        "csrf_token": services.keys.form_token("login", browser.id),
+        "request_id": view.request_id or None,
+        "client_name": view.client.display_name if view.client else None,
+        "username": view.username,
+        "error": error,
+        "retry_after": _RETRY_AFTER if status == 429 else None,
+        "user": current,
+        "reference": None,
+    }
+    page = render_page(http, "login.html", context, status=status, forms_lead_away=True)
+    remember_browser(page, services, browser)
+    return page
+
+
+async def _waiting_client(
+    tx: Transaction, services: Services, browser: Browser, request_id: str
+) -> Client | None:
+    """Whose request waits in this browser under this id."""
+    if not request_id:
+        return None
+    request = await requests.find_request(tx, request_id, browser.hashes(services.keys))
+    return await requests.find_client(tx, request.client_id) if request else None
+
+
+def _field(form: Parameters, name: str) -> str:
+    """A field of our own form; one that is missing or repeated counts as empty."""
+    values = form.all(name)
+    return values[0] if len(values) == 1 else ""

@@ -1,0 +1,44 @@
+"""What every request needs, made once at start and handed out by dependency."""
+
+from dataclasses import dataclass
+
+from app.accounts.passwords import Passwords
+from app.authorization_server.keys import SigningKeys
+from app.authorization_server.policy import Policy
+from app.clock import Clock
+from app.database import Database
+from app.mcp_server.endpoint import AnyServer
+from app.oauth.credentials import Keys
+from app.routers.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class PublicAddress:
+    """How the world reaches this server; never taken from a request.
+
+    `origin` is scheme and host, `prefix` the path before ours (empty without one).
+    """
+
+    origin: str
+    prefix: str
+    secure: bool
+    loopback: bool
+
+    def path(self, path: str) -> str:
+        """One of our paths as links on pages spell it."""
+        return self.prefix + path
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The running server's parts."""
+
+    address: PublicAddress
+    policy: Policy
+    database: Database
+    clock: Clock
+    keys: Keys
+    signing_keys: SigningKeys
+    passwords: Passwords
+    limits: Limits
+    mcp: AnyServer

@@ -1,0 +1,185 @@
+"""All settings, read once from the environment or `.env` and checked at start: one sentence for each refusal."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.oauth.credentials import mint_secret_key
+from app.oauth.uris import InvalidURI, canonical_url, is_loopback
+
+_SHORTEST_SECRET = 32
+_SECRET_FILE = Path("data/secret.key")
+
+
+class InvalidSettings(Exception):
+    """A setting is missing or wrong; the message is one sentence for each, for the operator."""
+
+
+class Settings(BaseSettings):
+    """The contract's settings; names in the environment are in upper case."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    public_url: str = ""
+    database_url: str = "sqlite+aiosqlite:///./data/ostiary.db"
+    secret_key: str = ""
+    secret_key_previous: str | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    bootstrap_admin_username: str | None = None
+    bootstrap_admin_password: str | None = None
+    mcp_server: str = "app.mcp_server.server:mcp"
+    mcp_sessions: bool | None = None
+    allowed_origins: Annotated[tuple[str, ...] | None, NoDecode] = None
+    access_token_seconds: int = Field(default=900, ge=5, le=3600)
+    registrations_per_minute: int = Field(default=60, ge=1)
+    database_pool_size: int = Field(default=10, ge=1, le=200)
+
+    @field_validator("trusted_proxies", "allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            try:
+                ipaddress.ip_network(entry, strict=False)
+            except ValueError:
+                raise ValueError(f"{entry} is not an address or network") from None
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        drivers = {
+            "postgresql": "postgresql+asyncpg",
+            "postgres": "postgresql+asyncpg",
+            "sqlite": "sqlite+aiosqlite",
+        }
+        scheme = drivers.get(scheme, scheme)
+        if not separator or scheme not in {"postgresql+asyncpg", "sqlite+aiosqlite"}:
+            raise ValueError("must start with postgresql:// or sqlite:///")
+        return f"{scheme}://{rest}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_address(cls, values: dict[str, object]) -> dict[str, object]:
+        if not values.get("public_url"):
+            values = {**values, "public_url": f"http://localhost:{values.get('port') or 8000}"}
+        return values
+
+    @field_validator("public_url")
+    @classmethod
+    def _canonical(cls, value: str) -> str:
+        try:
+            url = canonical_url(value)
+        except InvalidURI as error:
+            raise ValueError(str(error)) from None
+        if url.startswith("http://") and not is_loopback(url):
+            raise ValueError("must be https, except on loopback")
+        return url
+
+    @model_validator(mode="after")
+    def _together(self) -> "Settings":
+        if self.workers > 1 and self.is_sqlite:
+            raise ValueError("WORKERS above 1 asks for PostgreSQL in DATABASE_URL")
+        if (self.bootstrap_admin_username is None) != (self.bootstrap_admin_password is None):
+            raise ValueError("BOOTSTRAP_ADMIN_USERNAME and BOOTSTRAP_ADMIN_PASSWORD go together")
+        for name, key in (("SECRET_KEY", self.secret_key), ("SECRET_KEY_PREVIOUS", self.secret_key_previous)):
+            if key and len(key.encode()) < _SHORTEST_SECRET:
+                raise ValueError(f"{name} must have at least {_SHORTEST_SECRET} bytes")
+        return self
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a file of this machine."""
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this computer can reach the server."""
+        return is_loopback(self.public_url)
+
+    @property
+    def resource(self) -> str:
+        """The URL of the protected MCP endpoint: the audience of access tokens."""
+        return f"{self.public_url}/mcp"
+
+    @property
+    def path_prefix(self) -> str:
+        """The path of `PUBLIC_URL`, empty without one."""
+        return urlsplit(self.public_url).path
+
+    @property
+    def serves_sessions(self) -> bool:
+        """Whether older clients get MCP sessions: by default only where one process serves everyone."""
+        return self.is_sqlite if self.mcp_sessions is None else self.mcp_sessions
+
+
+def load_settings() -> Settings:
+    """Read the settings; on loopback, make a secret key at the first start.
+
+    Raises:
+        InvalidSettings: with a sentence for each setting that is wrong.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise InvalidSettings(
+            "\n".join(_sentence(problem["loc"], problem["msg"]) for problem in error.errors())
+        ) from None
+    if settings.secret_key:
+        return settings
+    if not settings.on_loopback:
+        raise InvalidSettings(
+            "SECRET_KEY is required when PUBLIC_URL is not on loopback: at least 32 random bytes."
+        )
+    return settings.model_copy(update={"secret_key": _own_secret_key()})
+
+
+def make_private_directory(directory: Path) -> None:
+    """Create a directory that only its owner can read."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def sqlite_path(database_url: str) -> Path | None:
+    """The file of a SQLite URL; None for PostgreSQL and for memory."""
+    scheme, _, path = database_url.partition(":///")
+    return (
+        Path(path.partition("?")[0])
+        if scheme.startswith("sqlite") and path and ":memory:" not in path
+        else None
+    )
+
+
+def _own_secret_key() -> str:
+    make_private_directory(_SECRET_FILE.parent)
+    try:
+        descriptor = os.open(_SECRET_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = _SECRET_FILE.read_text().strip()
+        if len(key.encode()) < _SHORTEST_SECRET:
+            raise InvalidSettings(
+                f"{_SECRET_FILE} does not hold a secret key; restore it from a backup."
+            ) from None
+        return key
+    with os.fdopen(descriptor, "w") as file:
+        key = mint_secret_key()
+        file.write(key + "\n")
+    return key
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0]).upper() if location else ""
+    text = message.removeprefix("Value error, ")
+    return f"{name} {text[0].lower()}{text[1:]}." if name else f"{text}."

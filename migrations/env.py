@@ -1,0 +1,43 @@
+"""Runs migrations on SQLite and on PostgreSQL, one process at a time."""
+
+import asyncio
+
+import sqlalchemy as sa
+from alembic import context
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import app.accounts.tables
+import app.audit
+import app.authorization_server.tables  # noqa: F401 - each import adds its tables to the metadata
+from app.database import metadata
+from app.settings import load_settings
+
+# Any constant number: replicas that start together wait for each other under it.
+_LOCK = 7_105_319
+
+
+def _migrate(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
+        connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=True,
+        compare_type=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _run(url: str) -> None:
+    engine = create_async_engine(url, poolclass=sa.NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_migrate)
+    finally:
+        await engine.dispose()
+
+
+asyncio.run(_run(context.config.get_main_option("sqlalchemy.url") or load_settings().database_url))
