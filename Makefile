@@ -27,7 +27,7 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, import floors, templat
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(filter-out migrations,$(SOURCES))
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/djlint templates --quiet --check
 	@$(BIN)/djlint templates --quiet --lint
 

@@ -33,7 +33,7 @@ from app.routers import authorize, discovery, health, oauth
 from app.routers.errors import install_error_handlers
 from app.routers.limits import Limits
 from app.routers.metrics import count_refusal
-from app.routers.middleware import McpFront, OpenPaths, PublicPath, StrictTransport, open_to_browsers
+from app.routers.middleware import DeclaredLength, OpenPaths, PublicPath, StrictTransport, open_to_browsers
 from app.routers.pages import consent, info, sign_in
 from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
@@ -51,6 +51,22 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
+class Application(FastAPI):
+    """FastAPI with `/mcp` and `/mcp/` taken out in front of it.
+
+    A mount would answer one of the two with 307, and each layer before the endpoint costs every call.
+    """
+
+    mcp_paths: frozenset[str] = frozenset()
+    mcp_endpoint: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.mcp_endpoint is not None and scope["type"] == "http" and scope["path"] in self.mcp_paths:
+            await self.mcp_endpoint(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
     """The whole application; the schema must be there already (`ostiary migrate`).
 
@@ -62,13 +78,13 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     runtime = _Runtime(settings, clock or SystemClock())
     prefix = settings.path_prefix
     middleware = [
-        Middleware(McpFront, mcp=runtime.protected_endpoint, prefix=prefix),
         *([Middleware(PublicPath, prefix=prefix)] if prefix else []),
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
         *([] if settings.on_loopback else [Middleware(StrictTransport)]),
         Middleware(OpenPaths),
+        Middleware(DeclaredLength, largest=_LARGEST_BODY),
     ]
-    app = FastAPI(
+    app = Application(
         title="Ostiary",
         version=__version__,
         lifespan=runtime.lifespan,
@@ -78,6 +94,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         redirect_slashes=False,
         max_body_size=_LARGEST_BODY,
     )
+    app.mcp_paths = frozenset({"/mcp", "/mcp/", f"{prefix}/mcp", f"{prefix}/mcp/"})
     app.state.templates = make_templates(prefix)
     app.mount("/static", StaticFiles(directory=STATIC))
     for module in (discovery, oauth, authorize, sign_in, consent, info, health):
@@ -93,16 +110,9 @@ class _Runtime:
         self.settings = settings
         self.clock = clock
         self.policy = policy_of(settings)
-        self._guard: ASGIApp | None = None
-
-    async def protected_endpoint(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The guarded MCP endpoint; there from the end of start-up on."""
-        if self._guard is None:
-            raise RuntimeError("the application has not started")
-        await self._guard(scope, receive, send)
 
     @asynccontextmanager
-    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(self, app: Application) -> AsyncIterator[None]:
         """Start everything, and stop it in the opposite order."""
         settings = self.settings
         async with AsyncExitStack() as stack:
@@ -131,11 +141,11 @@ class _Runtime:
             revocations = await self._follow_revocations(stack, database)
             manager = session_manager(services.mcp, settings.serves_sessions)
             await stack.enter_async_context(manager.run())
-            self._guard = open_to_browsers(self._make_guard(services, revocations, manager.asgi_app))
+            app.mcp_endpoint = open_to_browsers(self._make_guard(services, revocations, manager.asgi_app))
             # What was loaded until now stays; the collector need not look at it again (p99 of calls).
             gc.freeze()
             yield
-            self._guard = None
+            app.mcp_endpoint = None
 
     async def _follow_revocations(self, stack: AsyncExitStack, database: Database) -> Revocations:
         source = DatabaseRevocations(database, self.clock, self.policy.access_token_lifetime)

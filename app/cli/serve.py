@@ -22,6 +22,15 @@ from app.mcp_server.endpoint import NotAServer, load_server
 from app.oauth.credentials import Keys, mint_password
 from app.settings import Settings, make_private_directory, sqlite_path
 
+_LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {"app": {"level": "INFO"}},
+}
+
 
 def migrate() -> None:
     """Bring the database's schema to the newest revision."""
@@ -38,9 +47,6 @@ def serve() -> None:
         _migrate(settings)
         password = asyncio.run(_prepare(settings))
     _greet(settings, password)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
-    for noisy in ("mcp", "alembic", "httpx2"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     uvicorn.run(
         "app.main:create_app",
         factory=True,
@@ -51,7 +57,7 @@ def serve() -> None:
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        log_level="warning",
+        log_config=_LOGGING,
         timeout_graceful_shutdown=10,
     )
 

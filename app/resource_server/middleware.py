@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.oauth.uris import LOOPBACK_HOSTS
 from app.resource_server.challenge import Challenge, Challenges, refusal
 from app.resource_server.revocations import RevocationsUnknown
-from app.resource_server.verifier import AccessTokenVerifier, InvalidToken
+from app.resource_server.verifier import AccessTokenVerifier, Caller, InvalidToken
 
 
 class OriginCheck:
@@ -62,40 +62,13 @@ class BearerGuard:
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = origin = authorization = None
-        padded = False
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                # Two of them can't both be believed.
-                authorization = value if authorization is None else b""
-            elif name == b"host":
-                host = value
-            elif name == b"origin":
-                origin = value
-            elif value[-1:] in _BLANK and name.startswith(b"mcp-"):
-                padded = True
-        if padded:
-            # Blanks around a field value are not part of it (RFC 9110 §5.5); uvicorn leaves those behind it.
-            scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
-        if not self._origin_check.allows(host, origin):
-            await self._refuse(send, _FORBIDDEN, "forbidden_origin")
-            return
-        token = _bearer_token(authorization)
-        if token is None:
-            await self._refuse(send, self._challenges.unauthenticated(), "unauthenticated")
-            return
         try:
-            caller = await self._verifier.verify(token)
-        except InvalidToken as error:
-            await self._refuse(send, self._challenges.invalid_token(str(error)), "invalid_token")
-            return
-        except RevocationsUnknown:
-            await self._refuse(send, _UNAVAILABLE, "temporarily_unavailable")
-            return
-        if not self._required <= caller.principal.scopes:
-            await self._refuse(
-                send, self._challenges.insufficient_scope(sorted(self._required)), "insufficient_scope"
-            )
+            caller = await self._identify(scope)
+        except _Refused as refused:
+            self._refused(refused.error)
+            answer = refused.challenge
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
             return
         scope["user"] = caller
         reset = auth_context_var.set(caller)
@@ -104,10 +77,54 @@ class BearerGuard:
         finally:
             auth_context_var.reset(reset)
 
-    async def _refuse(self, send: Send, challenge: Challenge, error: str) -> None:
-        self._refused(error)
-        await send({"type": "http.response.start", "status": challenge.status, "headers": challenge.headers})
-        await send({"type": "http.response.body", "body": challenge.body})
+    async def _identify(self, scope: Scope) -> Caller:
+        """Who sends this request.
+
+        Raises:
+            _Refused: with the answer.
+        """
+        host, origin, authorization = _read_headers(scope)
+        if not self._origin_check.allows(host, origin):
+            raise _Refused(_FORBIDDEN, "forbidden_origin")
+        token = _bearer_token(authorization)
+        if token is None:
+            raise _Refused(self._challenges.unauthenticated(), "unauthenticated")
+        try:
+            caller = await self._verifier.verify(token)
+        except InvalidToken as error:
+            raise _Refused(self._challenges.invalid_token(str(error)), "invalid_token") from None
+        except RevocationsUnknown:
+            raise _Refused(_UNAVAILABLE, "temporarily_unavailable") from None
+        if not self._required <= caller.principal.scopes:
+            raise _Refused(self._challenges.insufficient_scope(sorted(self._required)), "insufficient_scope")
+        return caller
+
+
+class _Refused(Exception):
+    def __init__(self, challenge: Challenge, error: str) -> None:
+        super().__init__(error)
+        self.challenge = challenge
+        self.error = error
+
+
+def _read_headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """`Host`, `Origin` and `Authorization` in one pass."""
+    host = origin = authorization = None
+    padded = False
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            # Two of them can't both be believed.
+            authorization = value if authorization is None else b""
+        elif name == b"host":
+            host = value
+        elif name == b"origin":
+            origin = value
+        elif value[-1:] in _BLANK and name.startswith(b"mcp-"):
+            padded = True
+    if padded:
+        # Blanks around a field value are not part of it (RFC 9110 §5.5); uvicorn leaves those behind it.
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+    return host, origin, authorization
 
 
 def _bearer_token(authorization: bytes | None) -> str | None:

@@ -1,9 +1,10 @@
 """ASGI layers in front of the routes; each does one thing, in a few lines, for every request."""
 
-from collections.abc import Collection
-
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.oauth.errors import ContentTooLarge
+from app.routers.errors import oauth_error_response
 
 # What browser clients (the Inspector, web chats) call from their own origin. Everything else is pages with cookies,
 # which get no CORS at all (RFC 9700 §2.6).
@@ -24,21 +25,6 @@ def open_to_browsers(app: ASGIApp) -> CORSMiddleware:
     )
 
 
-class McpFront:
-    """Sends `/mcp` and `/mcp/` straight to the protected endpoint, before any routing, and the rest on."""
-
-    def __init__(self, app: ASGIApp, mcp: ASGIApp, prefix: str) -> None:
-        self._app = app
-        self._mcp = mcp
-        self._paths: Collection[str] = {prefix + "/mcp", prefix + "/mcp/", "/mcp", "/mcp/"}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in self._paths:
-            await self._mcp(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
 class PublicPath:
     """Takes the path of `PUBLIC_URL` off, for proxies that pass it on; those that strip it need nothing."""
 
@@ -49,6 +35,26 @@ class PublicPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(self._prefix + "/"):
             scope = {**scope, "path": scope["path"].removeprefix(self._prefix), "raw_path": None}
+        await self._app(scope, receive, send)
+
+
+class DeclaredLength:
+    """Refuses a body that is announced as too large before any of it is read.
+
+    FastAPI counts what arrives unannounced; what it would answer here is plain text.
+    """
+
+    def __init__(self, app: ASGIApp, largest: int) -> None:
+        self._app = app
+        self._largest = largest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+            if declared.isdigit() and int(declared) > self._largest:
+                answer = oauth_error_response(ContentTooLarge("The request body is too large."))
+                await answer(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 

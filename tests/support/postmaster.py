@@ -21,6 +21,9 @@ LOG_LINES = 1000
 # What may be lost when the machine loses power; it is a test's database.
 NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 
+# Waits for the end of its input, which comes when the tests are gone, however they went; then stops and removes.
+WATCH = 'read -r _; kill -INT "$0"; while kill -0 "$0"; do sleep 0.1; done; rm -rf "$1"'
+
 
 class PostmasterError(RuntimeError):
     """It did not start; the message carries what it said."""
@@ -68,6 +71,7 @@ class Postmaster:
     durable: bool
     port: int = 0
     _process: subprocess.Popen[str] | None = None
+    _watcher: subprocess.Popen[str] | None = None
     _log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
 
     def initialise(self) -> None:
@@ -91,11 +95,16 @@ class Postmaster:
             port = self.port or _free_port()
             if self._started(port):
                 self.port = port
+                self._watch()
                 return
         raise PostmasterError("".join(self._log).strip())
 
     def stop(self) -> None:
         """The fast shutdown: connections are broken, data is written. Twice is once."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.kill()
+            watcher.communicate()
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
@@ -126,6 +135,12 @@ class Postmaster:
         self.stop()
         return False
 
+    def _watch(self) -> None:
+        """Where the tests are killed, nobody else would stop the server."""
+        assert self._process is not None
+        command = ["/bin/sh", "-c", WATCH, str(self._process.pid), str(self.folder.parent)]
+        self._watcher = self._spawn(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
     def _listen(self, process: subprocess.Popen[str], settled: threading.Event) -> None:
         assert process.stdout is not None
         with process.stdout:
@@ -135,15 +150,17 @@ class Postmaster:
                     settled.set()
         settled.set()
 
-    def _spawn(self, command: list[str]) -> subprocess.Popen[str]:
+    def _spawn(
+        self, command: list[str], stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """In its own session, so that Ctrl-C reaches the tests and not the server below them."""
         owner = owner_of_processes()
         return subprocess.Popen(
             command,
             cwd=self.folder,
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
