@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         *([] if settings.on_loopback else [Middleware(StrictTransport)]),
         Middleware(OpenPaths),
         Middleware(DeclaredLength, largest=_LARGEST_BODY),
+        Middleware(RequestBodyLimitMiddleware, max_body_size=_LARGEST_BODY),
     ]
     app = Application(
         title="Ostiary",
@@ -92,7 +94,6 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=_LARGEST_BODY,
     )
     app.mcp_paths = frozenset({"/mcp", "/mcp/", f"{prefix}/mcp", f"{prefix}/mcp/"})
     app.state.templates = make_templates(prefix)

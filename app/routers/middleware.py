@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.oauth.errors import ContentTooLarge
 from app.routers.errors import oauth_error_response
+from app.routers.metrics import count_refusal
 
 # What browser clients (the Inspector, web chats) call from their own origin. Everything else is pages with cookies,
 # which get no CORS at all (RFC 9700 §2.6).
@@ -41,7 +42,7 @@ class PublicPath:
 class DeclaredLength:
     """Refuses a body that is announced as too large before any of it is read.
 
-    FastAPI counts what arrives unannounced; what it would answer here is plain text.
+    Starlette's limit counts what arrives unannounced; what it would answer here is plain text.
     """
 
     def __init__(self, app: ASGIApp, largest: int) -> None:
@@ -52,6 +53,7 @@ class DeclaredLength:
         if scope["type"] == "http":
             declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
             if declared.isdigit() and int(declared) > self._largest:
+                count_refusal("any", "content_too_large")
                 answer = oauth_error_response(ContentTooLarge("The request body is too large."))
                 await answer(scope, receive, send)
                 return
