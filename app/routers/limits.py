@@ -51,22 +51,33 @@ class Limits:
             raise TooManyRequests("Too many refused requests.", retry_after=_WAIT)
 
     async def may_try_password(self, username: str, source: str, device: str | None) -> bool:
-        """Whether another password may be tried. A device that this person signed in with before has a count of
-        its own, so that nobody can lock someone out by guessing."""
-        for item, identifiers in self._sign_in(username, source, device):
-            if not await self._limiter.test(item, *identifiers):
-                return False
-        return True
+        """Whether another password may be tried; the try is counted before it is made, so that many at once don't
+        slip through.
 
-    async def count_wrong_password(self, username: str, source: str, device: str | None) -> None:
-        """Count a failed sign-in."""
-        for item, identifiers in self._sign_in(username, source, device):
+        A device that this person signed in with before has a count of its own: nobody can lock someone out by
+        guessing.
+        """
+        if device is None and not await self._limiter.test(self._source, source):
+            return False
+        tries = [
             await self._limiter.hit(item, *identifiers)
+            for item, identifiers in self._of_account(username, source, device)
+        ]
+        return all(tries)
 
-    def _sign_in(
+    async def count_wrong_password(self, source: str) -> None:
+        """Count a failed sign-in of this address, whoever it was about."""
+        await self._limiter.hit(self._source, source)
+
+    async def forget_tries(self, username: str, source: str, device: str | None) -> None:
+        """Start counting anew for someone who signed in."""
+        for item, identifiers in self._of_account(username, source, device):
+            await self._limiter.clear(item, *identifiers)
+
+    def _of_account(
         self, username: str, source: str, device: str | None
     ) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
         name = username.lower()[:100]
         if device is not None:
             return [(self._account_source, (name, "device", device))]
-        return [(self._account_source, (name, source)), (self._account, (name,)), (self._source, (source,))]
+        return [(self._account_source, (name, source)), (self._account, (name,))]

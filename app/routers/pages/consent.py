@@ -44,6 +44,7 @@ async def show_consent(
     if client is None:
         raise _start_again("The app was removed from this server.")
     context = _context(services, waiting, client, current)
+    context["scopes"] = await _sentences(services, waiting)
     return render_page(http, "consent.html", context, forms_lead_away=True)
 
 
@@ -113,12 +114,6 @@ def _context(
     services: Services, request: AuthorizationRequest, client: Client, current: SignedIn
 ) -> dict[str, Any]:
     policy, target = services.policy, redirect_target(request.redirect_uri)
-    names = parse_scope(request.scope)
-    scopes: list[dict[str, Any]] = [
-        {"name": scope.name, "sentence": scope.sentence, "detail": scope.detail, "tools": [], "new": False}
-        for scope in policy.catalogue
-        if scope.name in names and scope.name != OFFLINE_ACCESS
-    ]
     return {
         "action": services.address.path(f"/consent/{request.id}"),
         "csrf_token": services.keys.form_token("consent", current.session_hash, request.id),
@@ -137,11 +132,27 @@ def _context(
             "port": str(target.port) if target.port is not None else None,
         },
         "resource": policy.resource.partition("://")[2],
-        "scopes": scopes,
         "dropped": list(parse_scope(request.dropped_scope)),
         "stay_days": _stay_days(policy, client),
         "reference": request.reference,
     }
+
+
+async def _sentences(services: Services, request: AuthorizationRequest) -> list[dict[str, Any]]:
+    """What the app will be able to do, in the catalogue's order and words, with the live server's tools."""
+    policy, names = services.policy, parse_scope(request.scope)
+    tools = [tool.name for tool in await services.mcp.list_tools()]
+    return [
+        {
+            "name": scope.name,
+            "sentence": scope.sentence,
+            "detail": scope.detail,
+            "tools": tools if scope.name in policy.required_scopes else [],
+            "new": False,
+        }
+        for scope in policy.catalogue
+        if scope.name in names and scope.name != OFFLINE_ACCESS
+    ]
 
 
 def _stay_days(policy: Policy, client: Client) -> int | None:

@@ -88,7 +88,8 @@ async def sign_in(
         client = await _waiting_client(tx, services, browser, request_id)
         known = await store.find_user_by_username(tx, username)
         hashes = browser.hashes(services.keys)
-        device = browser.id if known is not None and await store.knows_device(tx, known.id, hashes) else None
+        # Asked for unknown people too: the answer must not take longer for one kind than for the other.
+        device = browser.id if await store.knows_device(tx, known.id if known else "", hashes) else None
     view = SignInView(request_id if client else "", client, username)
     if not await services.limits.may_try_password(username, origin.source, device):
         count_refusal("/login", "too_many_tries")
@@ -98,7 +99,7 @@ async def sign_in(
     user = await authenticate(services.passwords, known, password)
     async with services.database.transaction() as tx:
         if user is None:
-            await services.limits.count_wrong_password(username, origin.source, device)
+            await services.limits.count_wrong_password(origin.source)
             count_refusal("/login", "wrong_password")
             await record(
                 tx,
@@ -111,6 +112,7 @@ async def sign_in(
         await renew_hash(tx, services.passwords, user, password)
         agent = http.headers.get("user-agent")
         session_id = await start_session(tx, services.keys, user, origin, browser.id, agent)
+    await services.limits.forget_tries(username, origin.source, device)
     where = f"/consent/{request_id}" if client else "/"
     response = RedirectResponse(services.address.path(where), 303, {"Cache-Control": "no-store"})
     set_session(response, services, session_id)
