@@ -49,6 +49,7 @@ def policy_of(settings: Settings) -> Policy:
         issuer=settings.public_url,
         resource=settings.resource,
         access_token_lifetime=timedelta(seconds=settings.access_token_seconds),
+        refresh_retry_window=timedelta(seconds=settings.refresh_retry_seconds),
     )
 
 

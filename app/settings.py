@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     mcp_sessions: bool | None = None
     allowed_origins: Annotated[tuple[str, ...] | None, NoDecode] = None
     access_token_seconds: int = Field(default=900, ge=5, le=3600)
+    refresh_retry_seconds: int = Field(default=30, ge=0, le=60)
     registrations_per_minute: int = Field(default=300, ge=1)
     database_pool_size: int = Field(default=10, ge=1, le=200)
 

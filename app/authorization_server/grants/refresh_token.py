@@ -90,8 +90,8 @@ async def _retry(
     context: TokenContext, client: Client, grant: Grant, token: RefreshToken, request: RefreshRequest
 ) -> str:
     """The successor once more, if this is a retry; else someone has a stolen token, and the family falls."""
-    now, spent_at = context.origin.now, token.spent_at
-    if spent_at is not None and now < spent_at + context.policy.refresh_retry_window:
+    now, spent_at, window = context.origin.now, token.spent_at, context.policy.refresh_retry_window
+    if spent_at is not None and window and now <= spent_at + window:
         for successor in context.keys.successors(grant.id, token.generation + 1, request.refresh_token):
             row = await grant_store.find_refresh_token(context.tx, context.keys.hashes(successor))
             if row is not None and row.spent_at is None and now < row.expires_at:
