@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     middleware = [
         *([Middleware(PublicPath, prefix=prefix)] if prefix else []),
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
-        *([] if settings.on_loopback else [Middleware(StrictTransport)]),
+        *([] if settings.on_loopback else [Middleware(StrictTransport, public_url=settings.public_url)]),
         Middleware(OpenPaths),
         Middleware(DeclaredLength, largest=_LARGEST_BODY),
         Middleware(RequestBodyLimitMiddleware, max_body_size=_LARGEST_BODY),

@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 from app.oauth.errors import InvalidRequest
 
 _MOST_FIELDS = 100
+_REPEATABLE = {"resource", "audience"}  # RFC 8707 §2, RFC 8693 §2.1
 
 
 class Parameters:
@@ -26,12 +27,21 @@ class Parameters:
         if values is None:
             return None
         if len(values) > 1:
-            raise InvalidRequest(f"The parameter {name} must not be repeated.")
+            raise InvalidRequest("A parameter must not be repeated.")
         return values[0]
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a parameter that may be repeated (`resource`, RFC 8707 §2)."""
         return tuple(self._values.get(name, ()))
+
+    def refuse_repeated(self) -> None:
+        """Hold the rule for every parameter at once, known or not.
+
+        Raises:
+            InvalidRequest: one that may not be repeated is.
+        """
+        for name in self._values.keys() - _REPEATABLE:
+            self.get(name)
 
     def require(self, name: str) -> str:
         """The value of a parameter that must be there.

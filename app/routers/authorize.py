@@ -48,9 +48,6 @@ async def authorize(
     tx: TransactionDep,
 ) -> Response:
     """Start an authorization (OAuth 2.1 §4.1.1); changes nothing but the list of waiting requests."""
-    if services.address.secure and request.headers.get("x-forwarded-proto", "").strip().lower() == "http":
-        query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"{services.policy.issuer}/authorize{query}", 303, ANSWER_HEADERS)
     try:
         target = await authorization.identify(tx, parameters)
     except OAuthError as error:

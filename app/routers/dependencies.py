@@ -78,7 +78,33 @@ async def read_form(request: Request) -> Parameters:
     return parse_parameters(await request.body())
 
 
-FormDep = Annotated[Parameters, Depends(read_form)]
+async def read_machine_form(request: Request) -> Parameters:
+    """The form of an endpoint for machines, in which no parameter is repeated (OAuth 2.1 §3.2).
+
+    Raises:
+        InvalidRequest: as `read_form`, or one is repeated.
+    """
+    form = await read_form(request)
+    form.refuse_repeated()
+    return form
+
+
+FormDep = Annotated[Parameters, Depends(read_machine_form)]
+
+
+def read_authorization(request: Request) -> str | None:
+    """The `Authorization` header.
+
+    Raises:
+        InvalidRequest: there are two (OAuth 2.1 §2.4: one authentication method a request).
+    """
+    values = request.headers.getlist("authorization")
+    if len(values) > 1:
+        raise InvalidRequest("Only one Authorization header may be sent.")
+    return values[0] if values else None
+
+
+AuthorizationDep = Annotated[str | None, Depends(read_authorization)]
 
 
 async def find_owner(tx: Transaction, user_id: str, *, hold: bool = False) -> ResourceOwner | None:

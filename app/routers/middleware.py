@@ -1,6 +1,9 @@
 """ASGI layers in front of the routes; each does one thing, in a few lines, for every request."""
 
+from urllib.parse import quote
+
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.oauth.errors import ContentTooLarge
@@ -10,6 +13,8 @@ from app.routers.metrics import count_refusal
 # What browser clients (the Inspector, web chats) call from their own origin. Everything else is pages with cookies,
 # which get no CORS at all (RFC 9700 §2.6).
 _OPEN_PATHS = ("/.well-known/", "/oauth/", "/mcp/.well-known/")
+# What watches over the server asks inside, without TLS.
+_WATCHED = {"/healthz", "/readyz", "/metrics"}
 _EXPOSED = ("WWW-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version", "Retry-After")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
@@ -73,10 +78,11 @@ class OpenPaths:
 
 
 class StrictTransport:
-    """HSTS on every answer; used when `PUBLIC_URL` is https."""
+    """HSTS on every answer, and no page over plain http; used when `PUBLIC_URL` is https."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, public_url: str) -> None:
         self._app = app
+        self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_header(message: Message) -> None:
@@ -84,4 +90,20 @@ class StrictTransport:
                 message = {**message, "headers": [*message["headers"], _HSTS]}
             await send(message)
 
+        if scope["type"] == "http" and self._came_in_the_clear(scope):
+            query = scope["query_string"].decode("latin-1")
+            address = self._public_url + quote(scope["path"]) + (f"?{query}" if query else "")
+            await RedirectResponse(address, 303, {"Cache-Control": "no-store"})(
+                scope, receive, send_with_header
+            )
+            return
         await self._app(scope, receive, send_with_header)
+
+    def _came_in_the_clear(self, scope: Scope) -> bool:
+        """Whether a proxy says that a page was asked for over http. A liar only redirects himself."""
+        if scope["path"].startswith(_OPEN_PATHS) or scope["path"] in _WATCHED:
+            return False
+        return any(
+            name == b"x-forwarded-proto" and value.strip().lower() == b"http"
+            for name, value in scope["headers"]
+        )

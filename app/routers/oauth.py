@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from app.authorization_server import revocation
@@ -19,7 +19,14 @@ from app.oauth.errors import (
     UnsupportedGrantType,
 )
 from app.oauth.parameters import Parameters
-from app.routers.dependencies import FormDep, OriginDep, ServicesDep, TransactionDep, find_owner
+from app.routers.dependencies import (
+    AuthorizationDep,
+    FormDep,
+    OriginDep,
+    ServicesDep,
+    TransactionDep,
+    find_owner,
+)
 from app.routers.services import Services
 
 router = APIRouter(prefix="/oauth", tags=["oauth"])
@@ -64,10 +71,10 @@ async def register(
 @router.post("/token")
 async def token(
     form: FormDep,
+    authorization: AuthorizationDep,
     services: ServicesDep,
     origin: OriginDep,
     tx: TransactionDep,
-    authorization: Annotated[str | None, Header()] = None,
 ) -> JSONResponse:
     """The token endpoint (OAuth 2.1 §3.2)."""
     grant_type = form.require("grant_type")
@@ -88,10 +95,10 @@ async def token(
 @router.post("/revoke")
 async def revoke(
     form: FormDep,
+    authorization: AuthorizationDep,
     services: ServicesDep,
     origin: OriginDep,
     tx: TransactionDep,
-    authorization: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Token revocation (RFC 7009 §2)."""
     try:
