@@ -34,7 +34,14 @@ from app.routers import authorize, discovery, health, oauth
 from app.routers.errors import install_error_handlers
 from app.routers.limits import Limits
 from app.routers.metrics import count_refusal
-from app.routers.middleware import DeclaredLength, OpenPaths, PublicPath, StrictTransport, open_to_browsers
+from app.routers.middleware import (
+    AnswerHeaders,
+    DeclaredLength,
+    NoPlainPages,
+    OpenPaths,
+    PublicPath,
+    open_to_browsers,
+)
 from app.routers.pages import consent, info, sign_in
 from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
@@ -79,10 +86,12 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     settings = settings or load_settings()
     runtime = _Runtime(settings, clock or SystemClock())
     prefix = settings.path_prefix
+    secure = settings.public_url.startswith("https://")
     middleware = [
+        Middleware(AnswerHeaders, secure=secure),
         *([Middleware(PublicPath, prefix=prefix)] if prefix else []),
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
-        *([] if settings.on_loopback else [Middleware(StrictTransport, public_url=settings.public_url)]),
+        *([Middleware(NoPlainPages, public_url=settings.public_url)] if secure else []),
         Middleware(OpenPaths),
         Middleware(DeclaredLength, largest=_LARGEST_BODY),
         Middleware(RequestBodyLimitMiddleware, max_body_size=_LARGEST_BODY),
@@ -143,7 +152,8 @@ class _Runtime:
             revocations = await self._follow_revocations(stack, database)
             manager = session_manager(services.mcp, settings.serves_sessions)
             await stack.enter_async_context(manager.run())
-            app.mcp_endpoint = open_to_browsers(self._make_guard(services, revocations, manager.asgi_app))
+            guard = self._make_guard(services, revocations, manager.asgi_app)
+            app.mcp_endpoint = AnswerHeaders(open_to_browsers(guard), services.address.secure)
             # What was loaded until now stays; the collector need not look at it again (p99 of calls).
             gc.freeze()
             yield

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from app.oauth.credentials import mint_secret_key
 from app.oauth.uris import InvalidURI, canonical_url, is_loopback
@@ -70,14 +72,21 @@ class Settings(BaseSettings):
         scheme = drivers.get(scheme, scheme)
         if not separator or scheme not in {"postgresql+asyncpg", "sqlite+aiosqlite"}:
             raise ValueError("must start with postgresql:// or sqlite:///")
+        try:
+            make_url(f"{scheme}://{rest}")
+        except (ArgumentError, ValueError):
+            raise ValueError("is not a database URL") from None
         return f"{scheme}://{rest}"
 
     @model_validator(mode="before")
     @classmethod
     def _default_address(cls, values: dict[str, object]) -> dict[str, object]:
-        if not values.get("public_url"):
-            values = {**values, "public_url": f"http://localhost:{values.get('port') or 8000}"}
-        return values
+        if values.get("public_url"):
+            return values
+        port = str(values.get("port") or 8000)
+        # A port that is none is refused under its own name.
+        port = port if port.isdigit() and 1 <= int(port) <= 65535 else "8000"
+        return {**values, "public_url": f"http://localhost:{port}"}
 
     @field_validator("public_url")
     @classmethod

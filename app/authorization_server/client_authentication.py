@@ -96,7 +96,8 @@ def _read_basic(authorization: str) -> tuple[str, str]:
         raise InvalidClient(
             "Client authentication failed.", challenge_basic=True, reason="malformed_header"
         ) from None
+    # RFC 6749 §2.3.1: both halves are form-encoded before they are joined.
+    client_id, secret = unquote_plus(client_id), unquote_plus(secret)
     if not colon or not client_id or "\x00" in client_id:
         raise InvalidClient("Client authentication failed.", challenge_basic=True, reason="malformed_header")
-    # RFC 6749 §2.3.1: both halves are form-encoded before they are joined.
-    return unquote_plus(client_id), unquote_plus(secret)
+    return client_id, secret

@@ -56,6 +56,8 @@ async def find_request(
     tx: Transaction, request_id: str, browser_hashes: Collection[TokenHash]
 ) -> AuthorizationRequest | None:
     """The parked request, if it belongs to this browser."""
+    if "\x00" in request_id:  # PostgreSQL refuses even to be asked
+        return None
     statement = sa.select(authorization_requests).where(
         authorization_requests.c.id == request_id, authorization_requests.c.browser_hash.in_(browser_hashes)
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,6 +43,7 @@ def migrate() -> None:
 def serve() -> None:
     """Migrate, create the first admin if there is none, and serve."""
     settings = settings_or_refuse()
+    _check_port(settings)
     with _one_sentence():
         load_server(settings.mcp_server)
         _migrate(settings)
@@ -60,6 +62,17 @@ def serve() -> None:
         log_config=_LOGGING,
         timeout_graceful_shutdown=10,
     )
+
+
+def _check_port(settings: Settings) -> None:
+    """Find out before anything is made or told whether the address is free."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            refuse(f"{settings.host} port {settings.port} can't be listened on: {error.strerror or error}.")
 
 
 def _migrate(settings: Settings) -> None:

@@ -77,27 +77,36 @@ class OpenPaths:
         await (self._open if is_open else self._app)(scope, receive, send)
 
 
-class StrictTransport:
-    """HSTS on every answer, and no page over plain http; used when `PUBLIC_URL` is https."""
+class AnswerHeaders:
+    """Headers that every answer carries: never guess a type (ASVS 3.4.4), and on https come back by https only."""
+
+    def __init__(self, app: ASGIApp, secure: bool) -> None:
+        self._app = app
+        self._headers = [(b"x-content-type-options", b"nosniff"), *([_HSTS] if secure else [])]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._headers]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class NoPlainPages:
+    """No page over plain http, when `PUBLIC_URL` is https and a proxy says that it was asked for in the clear."""
 
     def __init__(self, app: ASGIApp, public_url: str) -> None:
         self._app = app
         self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_header(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], _HSTS]}
-            await send(message)
-
         if scope["type"] == "http" and self._came_in_the_clear(scope):
             query = scope["query_string"].decode("latin-1")
             address = self._public_url + quote(scope["path"]) + (f"?{query}" if query else "")
-            await RedirectResponse(address, 303, {"Cache-Control": "no-store"})(
-                scope, receive, send_with_header
-            )
+            await RedirectResponse(address, 303, {"Cache-Control": "no-store"})(scope, receive, send)
             return
-        await self._app(scope, receive, send_with_header)
+        await self._app(scope, receive, send)
 
     def _came_in_the_clear(self, scope: Scope) -> bool:
         """Whether a proxy says that a page was asked for over http. A liar only redirects himself."""

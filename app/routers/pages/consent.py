@@ -11,12 +11,11 @@ from app.authorization_server import store
 from app.authorization_server.authorization import AlreadyAnswered, approve, deny
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import AuthorizationRequest, Client
-from app.database import Transaction
 from app.oauth.errors import AccessDenied, OAuthError
 from app.oauth.scopes import OFFLINE_ACCESS, parse_scope
 from app.oauth.uris import redirect_target
 from app.routers.authorize import ANSWER_HEADERS, broken_request
-from app.routers.browser import Browser, BrowserDep, forged, signed_in
+from app.routers.browser import BrowserDep, forged, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep, find_owner
 from app.routers.errors import PageError
 from app.routers.pages.render import render_page
@@ -36,7 +35,8 @@ async def show_consent(
     tx: TransactionDep,
 ) -> Response:
     """Ask; someone who is not signed in signs in first and comes back."""
-    waiting = await _waiting(tx, services, browser, request_id, origin.now)
+    found = await store.find_request(tx, request_id, browser.hashes(services.keys))
+    waiting = _check_waiting(found, origin.now)
     current = await signed_in(tx, services, browser, origin)
     if current is None:
         return RedirectResponse(services.address.path(f"/login?request={request_id}"), 303, ANSWER_HEADERS)
@@ -59,14 +59,14 @@ async def decide(
 ) -> Response:
     """Approve or deny; the first answer counts."""
     current = await signed_in(tx, services, browser, origin)
+    waiting = await store.find_request(tx, request_id, browser.hashes(services.keys))
+    client = await store.find_client(tx, waiting.client_id) if waiting else None
     tokens = form.all("csrf_token")
-    if (
-        current is None
-        or len(tokens) != 1
-        or not services.keys.form_token_matches(tokens[0], "consent", current.session_hash, request_id)
-    ):
+    if current is None or waiting is None or client is None or len(tokens) != 1:
         raise forged()
-    waiting = await _waiting(tx, services, browser, request_id, origin.now)
+    if not services.keys.form_token_matches(tokens[0], *_question(current, waiting, client)):
+        raise forged()
+    _check_waiting(waiting, origin.now)
     owner = await find_owner(tx, current.user.id, hold=True)
     decision = form.all("decision")
     if owner is None or len(decision) != 1 or decision[0] not in {"approve", "deny"}:
@@ -83,15 +83,20 @@ async def decide(
     return RedirectResponse(address, 303, ANSWER_HEADERS)
 
 
-async def _waiting(
-    tx: Transaction, services: Services, browser: Browser, request_id: str, now: datetime
-) -> AuthorizationRequest:
-    """The request that waits here.
+def _question(current: SignedIn, request: AuthorizationRequest, client: Client) -> tuple[str, ...]:
+    """What the form's token is bound to: who was asked, by which request, and what they were shown of the app.
+
+    When the app changes between the page and the answer, the answer was not given to it.
+    """
+    return ("consent", current.session_hash, request.id, client.display_name)
+
+
+def _check_waiting(request: AuthorizationRequest | None, now: datetime) -> AuthorizationRequest:
+    """The request, if it still waits for an answer.
 
     Raises:
         PageError: there is none in this browser, it is too old, or it was answered.
     """
-    request = await store.find_request(tx, request_id, browser.hashes(services.keys))
     if request is None:
         raise _start_again("No app waits for an answer in this browser.")
     if request.decided_at is not None:
@@ -116,7 +121,7 @@ def _context(
     policy, target = services.policy, redirect_target(request.redirect_uri)
     return {
         "action": services.address.path(f"/consent/{request.id}"),
-        "csrf_token": services.keys.form_token("consent", current.session_hash, request.id),
+        "csrf_token": services.keys.form_token(*_question(current, request, client)),
         "user": {"username": current.user.username, "name": current.user.name},
         "switch_url": services.address.path(f"/login?request={request.id}"),
         "client": {

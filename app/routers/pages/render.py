@@ -52,7 +52,6 @@ def render_page(
     headers = {
         "Content-Security-Policy": _POLICY + ("" if forms_lead_away else _FORMS_STAY_HERE),
         "X-Frame-Options": "DENY",
-        "X-Content-Type-Options": "nosniff",
         # Same origin, not none: a browser then names our own origin when it posts a form, and only then.
         "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
