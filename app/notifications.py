@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
@@ -16,11 +17,11 @@ async def listen(url: str, channel: str, wake: Callable[[], None]) -> None:
 
     Runs until it is cancelled; whoever depends on the news polls as well.
     """
-    dsn = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    options = _connect_options(sa.make_url(url))
     while True:
         closed = asyncio.Event()
         try:
-            connection = await asyncpg.connect(dsn, timeout=5)
+            connection = await asyncpg.connect(**options, timeout=5)
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             log.warning("No connection to listen for revocations: %s", type(error).__name__)
             await asyncio.sleep(_RECONNECT_AFTER)
@@ -34,3 +35,9 @@ async def listen(url: str, channel: str, wake: Callable[[], None]) -> None:
             log.warning("The connection that listens for revocations broke: %s", type(error).__name__)
         finally:
             connection.terminate()
+
+
+def _connect_options(url: sa.URL) -> dict[str, Any]:
+    """What SQLAlchemy would hand to asyncpg for this URL, so that both connections are made alike."""
+    _, options = url.get_dialect()().create_connect_args(url)
+    return {name: value for name, value in options.items() if not name.startswith(("prepared_", "async_"))}

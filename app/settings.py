@@ -73,10 +73,14 @@ class Settings(BaseSettings):
         if not separator or scheme not in {"postgresql+asyncpg", "sqlite+aiosqlite"}:
             raise ValueError("must start with postgresql:// or sqlite:///")
         try:
-            make_url(f"{scheme}://{rest}")
+            url = make_url(f"{scheme}://{rest}")
         except (ArgumentError, ValueError):
             raise ValueError("is not a database URL") from None
-        return f"{scheme}://{rest}"
+        if "sslmode" in url.query:
+            # libpq's word, which every provider prints; asyncpg knows it as ssl.
+            mode = url.query["sslmode"]
+            url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+        return url.render_as_string(hide_password=False)
 
     @model_validator(mode="before")
     @classmethod

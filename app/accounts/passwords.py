@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from passlib.hash import argon2
 
@@ -13,6 +15,8 @@ _ROUNDS = 2
 _PARALLELISM = 1
 _LONGEST = 1024  # hashing megabytes on request would be a gift to an attacker
 
+_SCHEME = argon2.using(type="ID", memory_cost=_MEMORY_KIB, time_cost=_ROUNDS, parallelism=_PARALLELISM)
+
 MINIMUM_LENGTH = 8  # ASVS 5.0 6.2.1
 
 
@@ -20,31 +24,33 @@ class Passwords:
     """Hashes and verifies without holding up the event loop: at most one thread a core works at a time."""
 
     def __init__(self) -> None:
-        self._scheme = argon2.using(
-            type="ID", memory_cost=_MEMORY_KIB, time_cost=_ROUNDS, parallelism=_PARALLELISM
-        )
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="argon2")
-        # Verified against when the name is unknown, so that the answer takes as long as for a known one.
-        self._nobody: str = self._scheme.hash("nobody has this password")
+        self._nobody = _hash_of_nobody()
 
     async def hash(self, password: str) -> str:
         """The argon2id hash with a new salt."""
-        return str(await self._run(self._scheme.hash, password))
+        return str(await self._run(_SCHEME.hash, password))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether the password belongs to the hash; None stands for an unknown person and is always False."""
         if len(password) > _LONGEST:
             return False
-        matches = bool(await self._run(self._scheme.verify, password, password_hash or self._nobody))
+        matches = bool(await self._run(_SCHEME.verify, password, password_hash or self._nobody))
         return matches and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made with lower parameters than today's."""
-        return bool(self._scheme.needs_update(password_hash))
+        return bool(_SCHEME.needs_update(password_hash))
 
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, function: object, *arguments: object) -> object:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)  # type: ignore[arg-type]
+    async def _run(self, function: Callable[..., object], *arguments: str) -> object:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+
+@cache
+def _hash_of_nobody() -> str:
+    """Verified against when the name is unknown, so that the answer takes as long as for a known one."""
+    return str(_SCHEME.hash("nobody has this password"))
