@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -36,7 +35,7 @@ from app.routers.limits import Limits
 from app.routers.metrics import count_refusal
 from app.routers.middleware import (
     AnswerHeaders,
-    DeclaredLength,
+    BodyLimit,
     NoPlainPages,
     OpenPaths,
     PublicPath,
@@ -48,6 +47,7 @@ from app.routers.services import PublicAddress, Services
 from app.settings import Settings, load_settings
 
 _LARGEST_BODY = 64 * 1024
+_LARGEST_MESSAGE = 4 * 1024 * 1024 - 1  # one byte below the MCP SDK's own limit, which answers in plain text
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -93,8 +93,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
         *([Middleware(NoPlainPages, public_url=settings.public_url)] if secure else []),
         Middleware(OpenPaths),
-        Middleware(DeclaredLength, largest=_LARGEST_BODY),
-        Middleware(RequestBodyLimitMiddleware, max_body_size=_LARGEST_BODY),
+        Middleware(BodyLimit, largest=_LARGEST_BODY),
     ]
     app = Application(
         title="Ostiary",
@@ -153,7 +152,9 @@ class _Runtime:
             manager = session_manager(services.mcp, settings.serves_sessions)
             await stack.enter_async_context(manager.run())
             guard = self._make_guard(services, revocations, manager.asgi_app)
-            app.mcp_endpoint = AnswerHeaders(open_to_browsers(guard), services.address.secure)
+            app.mcp_endpoint = AnswerHeaders(
+                open_to_browsers(BodyLimit(guard, _LARGEST_MESSAGE)), services.address.secure
+            )
             # What was loaded until now stays; the collector need not look at it again (p99 of calls).
             gc.freeze()
             yield

@@ -80,6 +80,8 @@ def verify(token: str, keys: Mapping[str, VerificationKey], token_type: str) -> 
         header = _unverified_header(token)
         if str(header.get("typ", "")).lower().removeprefix("application/") != token_type:
             raise InvalidJWT("wrong typ")
+        if "crit" in header:
+            raise InvalidJWT("crit names an extension, and none is known here")  # RFC 7515 §4.1.11
         key = keys.get(str(header.get("kid")))
         if key is None:
             raise InvalidJWT("unknown kid")

@@ -1,6 +1,6 @@
 """The bearer check, as pure ASGI in front of the protected application: reads headers only, never the body."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,7 +25,10 @@ class OriginCheck:
 
     def allows(self, host: bytes | None, origin: bytes | None) -> bool:
         """Whether a request with these headers may go on."""
-        if self._loopback_only and _without_port((host or b"").decode("latin-1")) not in LOOPBACK_HOSTS:
+        if (
+            self._loopback_only
+            and _without_port((host or b"").decode("latin-1").lower()) not in LOOPBACK_HOSTS
+        ):
             return False
         if origin is None:
             return True
@@ -71,6 +74,7 @@ class BearerGuard:
             await send({"type": "http.response.body", "body": answer.body})
             return
         scope["user"] = caller
+        scope["headers"] = _without_credentials(scope["headers"])
         reset = auth_context_var.set(caller)
         try:
             await self._app(scope, receive, send)
@@ -110,7 +114,6 @@ class _Refused(Exception):
 def _read_headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None]:
     """`Host`, `Origin` and `Authorization` in one pass."""
     host = origin = authorization = None
-    padded = False
     for name, value in scope["headers"]:
         if name == b"authorization":
             # Two of them can't both be believed.
@@ -119,12 +122,15 @@ def _read_headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | Non
             host = value
         elif name == b"origin":
             origin = value
-        elif value[-1:] in _BLANK and name.startswith(b"mcp-"):
-            padded = True
-    if padded:
-        # Blanks around a field value are not part of it (RFC 9110 §5.5); uvicorn leaves those behind it.
-        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
     return host, origin, authorization
+
+
+def _without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers as the protected application may see them: no tool can pass on a token that it never gets.
+
+    Blanks around a value are not part of it (RFC 9110 §5.5); uvicorn leaves those behind it.
+    """
+    return [(name, value.strip(b" \t")) for name, value in headers if name != b"authorization"]
 
 
 def _bearer_token(authorization: bytes | None) -> str | None:
@@ -141,7 +147,6 @@ def _without_port(host: str) -> str:
     return bare if colon and port.isdigit() else host
 
 
-_BLANK = (b" ", b"\t")
 _FORBIDDEN = refusal(
     403, {"error": "access_denied", "error_description": "This Host or Origin may not call here."}
 )

@@ -75,7 +75,7 @@ class AccessTokenVerifier:
         digest = hashlib.sha256(token.encode()).digest()
         caller = self._remembered.get(digest)
         if caller is None:
-            caller = Caller(self._principal(token), self._resource)
+            caller = Caller(self._principal(token, now), self._resource)
             self._remember(digest, caller)
         principal = caller.principal
         if now >= principal.expires_at:
@@ -90,7 +90,7 @@ class AccessTokenVerifier:
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    def _principal(self, token: str) -> Principal:
+    def _principal(self, token: str, now: datetime) -> Principal:
         if len(token) > _LONGEST_TOKEN:
             raise InvalidToken("The access token is malformed.")
         try:
@@ -101,15 +101,27 @@ class AccessTokenVerifier:
             raise InvalidToken("The access token is of another issuer.")
         if claims.get("aud") != self._resource:
             raise InvalidToken("The access token is for another resource.")
+        if now < _instant(claims.get("nbf", 0)):
+            raise InvalidToken("The access token is not valid yet.")
         return _principal_of(claims)
+
+
+def _instant(claim: object) -> datetime:
+    """A NumericDate (RFC 7519 §2): a number, never a text."""
+    if not isinstance(claim, int | float) or isinstance(claim, bool):
+        raise InvalidToken("The access token has a malformed time.")
+    try:
+        return datetime.fromtimestamp(claim, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise InvalidToken("The access token has a malformed time.") from None
 
 
 def _principal_of(claims: Mapping[str, Any]) -> Principal:
     """RFC 9068 §2.2: the claims that must be there, in the types that they must have."""
     try:
         texts = {name: claims[name] for name in ("iss", "sub", "client_id", "jti")}
-        expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        expires_at = _instant(claims["exp"])
+    except KeyError:
         raise InvalidToken("The access token lacks a claim.") from None
     if not all(isinstance(text, str) and text for text in texts.values()):
         raise InvalidToken("The access token lacks a claim.")

@@ -44,10 +44,10 @@ class PublicPath:
         await self._app(scope, receive, send)
 
 
-class DeclaredLength:
-    """Refuses a body that is announced as too large before any of it is read.
+class BodyLimit:
+    """Refuses a body that is announced as too large, or turns out to be, in JSON.
 
-    Starlette's limit counts what arrives unannounced; what it would answer here is plain text.
+    The limits of Starlette and of the MCP SDK answer with plain text.
     """
 
     def __init__(self, app: ASGIApp, largest: int) -> None:
@@ -55,14 +55,28 @@ class DeclaredLength:
         self._largest = largest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-            if declared.isdigit() and int(declared) > self._largest:
-                count_refusal("any", "content_too_large")
-                answer = oauth_error_response(ContentTooLarge("The request body is too large."))
-                await answer(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._largest:
+                raise ContentTooLarge("The request body is too large.")
+            return message
+
+        try:
+            for name, value in scope["headers"]:
+                if name == b"content-length" and value.isdigit() and int(value) > self._largest:
+                    raise ContentTooLarge("The request body is too large.")
+            await self._app(scope, limited, send)
+        except ContentTooLarge as error:
+            # Raised while the body is read, which is before anything is answered.
+            count_refusal("any", "content_too_large")
+            await oauth_error_response(error)(scope, receive, send)
 
 
 class OpenPaths:
