@@ -123,7 +123,7 @@ def _context(
         "action": services.address.path(f"/consent/{request.id}"),
         "csrf_token": services.keys.form_token(*_question(current, request, client)),
         "user": {"username": current.user.username, "name": current.user.name},
-        "switch_url": services.address.path(f"/login?request={request.id}"),
+        "switch_url": services.address.path(f"/login?request={request.id}&switch=true"),
         "client": {
             "name": client.display_name,
             "client_id": client.client_id,

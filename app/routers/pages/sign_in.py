@@ -59,13 +59,15 @@ async def show_sign_in(
     browser: BrowserDep,
     origin: OriginDep,
     request: Annotated[str, Query(max_length=100)] = "",
+    switch: bool = False,
 ) -> Response:
-    """The sign-in page; someone who is signed in and whom a request waits for goes on at once."""
+    """The sign-in page. Someone who is signed in goes on at once, unless they want to be someone else."""
     async with services.database.transaction() as tx:
         current = await signed_in(tx, services, browser, origin)
         client = await _waiting_client(tx, services, browser, request)
-    if current is not None and client is None:
-        return RedirectResponse(services.address.path("/"), 303)
+    if current is not None and not switch:
+        where = f"/consent/{request}" if client else "/"
+        return RedirectResponse(services.address.path(where), 303, {"Cache-Control": "no-store"})
     view = SignInView(request if client else "", client)
     return _page(http, services, browser, view, current=current.user if current else None)
 
