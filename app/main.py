@@ -83,8 +83,10 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         settings: read from the environment when missing, as uvicorn's workers do.
         clock: the machine's own when missing.
     """
+    # Without settings this is the only application of its process, as uvicorn's workers start it.
+    whole_process = settings is None
     settings = settings or load_settings()
-    runtime = _Runtime(settings, clock or SystemClock())
+    runtime = _Runtime(settings, clock or SystemClock(), whole_process)
     prefix = settings.path_prefix
     secure = settings.public_url.startswith("https://")
     middleware = [
@@ -116,9 +118,10 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 class _Runtime:
     """What lives as long as the process: connections, keys, background tasks."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, whole_process: bool) -> None:
         self.settings = settings
         self.clock = clock
+        self.whole_process = whole_process
         self.policy = policy_of(settings)
 
     @asynccontextmanager
@@ -155,8 +158,9 @@ class _Runtime:
             app.mcp_endpoint = AnswerHeaders(
                 open_to_browsers(BodyLimit(guard, _LARGEST_MESSAGE)), services.address.secure
             )
-            # What was loaded until now stays; the collector need not look at it again (p99 of calls).
-            gc.freeze()
+            if self.whole_process:
+                # What was loaded until now stays; the collector need not look at it again (p99 of calls).
+                gc.freeze()
             yield
             app.mcp_endpoint = None
 
