@@ -44,6 +44,10 @@ class PublicPath:
         await self._app(scope, receive, send)
 
 
+class _BodyTooLarge(Exception):
+    """No `OAuthError`, so that nothing on the way takes it for a malformed form."""
+
+
 class BodyLimit:
     """Refuses a body that is announced as too large, or turns out to be, in JSON.
 
@@ -65,18 +69,19 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._largest:
-                raise ContentTooLarge("The request body is too large.")
+                raise _BodyTooLarge
             return message
 
         try:
             for name, value in scope["headers"]:
                 if name == b"content-length" and value.isdigit() and int(value) > self._largest:
-                    raise ContentTooLarge("The request body is too large.")
+                    raise _BodyTooLarge
             await self._app(scope, limited, send)
-        except ContentTooLarge as error:
+        except _BodyTooLarge:
             # Raised while the body is read, which is before anything is answered.
             count_refusal("any", "content_too_large")
-            await oauth_error_response(error)(scope, receive, send)
+            answer = oauth_error_response(ContentTooLarge("The request body is too large."))
+            await answer(scope, receive, send)
 
 
 class OpenPaths:
