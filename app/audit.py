@@ -1,5 +1,6 @@
 """The record of who did what to what, from where and with which outcome: one row an event, never a secret."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,3 +66,19 @@ async def record(
             "reference": reference,
         },
     )
+
+
+async def record_grants_revoked(
+    transaction: Transaction, origin: Origin, because: str, grant_ids: Sequence[str]
+) -> None:
+    """One event for each revoked grant, in one statement: a client may have many."""
+    event = {
+        "at": origin.now,
+        "event": "grant.revoked",
+        "outcome": "ok",
+        "reason": because,
+        "source": origin.source,
+    }
+    if grant_ids:
+        rows = [{**event, "grant_id": grant_id} for grant_id in grant_ids]
+        await transaction.execute(audit_events.insert(), rows)

@@ -166,13 +166,14 @@ class _translated_errors:  # noqa: N801 - a context manager that reads like a fu
 
 
 def _means_unavailable(error: exc.DBAPIError) -> bool:
-    # 57P03 and the class 53 and 08 states: starting up, shutting down, out of connections, disk or memory.
+    # Classes 08, 53, 57: no connection, out of something, starting up or shutting down. Class 40: a deadlock or
+    # a conflict that someone had to lose; the whole transaction is undone, and may be tried again.
     state = str(getattr(error.orig, "sqlstate", "") or "")
     return (
         error.connection_invalidated
         or isinstance(error, exc.InterfaceError)
         or (isinstance(error, exc.OperationalError) and not state)
-        or state[:2] in {"08", "53", "57"}
+        or state[:2] in {"08", "40", "53", "57"}
     )
 
 

@@ -1,32 +1,34 @@
 """Where the two roles of one process meet: the resource server reads the authorization server's revocations."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.authorization_server import grant_store
 from app.clock import Clock
 from app.database import Database, DatabaseUnavailable
-from app.resource_server.revocations import RevocationsUnknown
+from app.resource_server.revocations import Revocation, RevocationsUnknown
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class DatabaseRevocations:
-    """The `revocations` table as a `RevocationSource`.
+    """The `revocations` table as a `RevocationSource`."""
 
-    Args:
-        lifetime: longest life of an access token; older revocations hit nothing.
-    """
-
-    def __init__(self, database: Database, clock: Clock, lifetime: timedelta) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._lifetime = lifetime
 
-    async def since(self, instant: datetime | None) -> Sequence[tuple[str, datetime]]:
-        """See `RevocationSource.since`."""
-        start = instant or self._clock.now() - 2 * self._lifetime - timedelta(hours=1)
+    async def after(self, number: int | None) -> Sequence[Revocation]:
+        """See `RevocationSource.after`."""
         try:
             async with self._database.reading() as tx:
-                return await grant_store.list_revocations(tx, start)
+                if number is None:
+                    rows = await grant_store.list_revocations(
+                        tx, kept_after=self._clock.now() - _CLOCKS_DIFFER
+                    )
+                else:
+                    rows = await grant_store.list_revocations(tx, after=number)
+                return [Revocation(*row) for row in rows]
         except DatabaseUnavailable as error:
             raise RevocationsUnknown from error
 

@@ -165,7 +165,7 @@ class _Runtime:
             app.mcp_endpoint = None
 
     async def _follow_revocations(self, stack: AsyncExitStack, database: Database) -> Revocations:
-        source = DatabaseRevocations(database, self.clock, self.policy.access_token_lifetime)
+        source = DatabaseRevocations(database, self.clock)
         revocations = Revocations(source, self.clock)
         await revocations.poll()
         database.listeners.setdefault(REVOCATIONS_CHANNEL, []).append(revocations.add)

@@ -22,7 +22,7 @@ async def listen(url: str, channel: str, wake: Callable[[], None]) -> None:
         closed = asyncio.Event()
         try:
             connection = await asyncpg.connect(**options, timeout=5)
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("No connection to listen for revocations: %s", type(error).__name__)
             await asyncio.sleep(_RECONNECT_AFTER)
             continue

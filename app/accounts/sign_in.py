@@ -63,9 +63,12 @@ async def start_session(
 
 
 async def find_signed_in(
-    tx: Transaction, keys: Keys, session_id: str | None, now: datetime
+    tx: Transaction, keys: Keys, session_id: str | None, now: datetime, *, touch: bool = True
 ) -> SignedIn | None:
-    """Who is signed in with this cookie: None when it is unknown, idle too long, too old, or its owner disabled."""
+    """Who is signed in with this cookie: None when it is unknown, idle too long, too old, or its owner disabled.
+
+    `touch` notes the use, which locks the session until the transaction ends.
+    """
     if not session_id:
         return None
     found = await store.find_session(tx, keys.hashes(session_id))
@@ -74,7 +77,7 @@ async def find_signed_in(
     session, user = found
     if now >= session.expires_at or now >= session.last_seen_at + IDLE or user.disabled_at is not None:
         return None
-    if now >= session.last_seen_at + _TOUCH_EVERY:
+    if touch and now >= session.last_seen_at + _TOUCH_EVERY:
         await store.touch_session(tx, session.id_hash, now)
     return SignedIn(user, session.id_hash)
 

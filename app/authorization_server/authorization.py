@@ -210,9 +210,9 @@ async def approve(
         AlreadyAnswered: the request is spent or too old.
         UnknownClient, InvalidRequest: the client was disabled or changed its redirect URIs meanwhile.
     """
+    client = await store.hold_client(tx, request.client_id)
     if not await store.spend_request(tx, request.id, "approve", origin.now):
         raise AlreadyAnswered
-    client = await store.find_client(tx, request.client_id)
     if client is None or client.disabled_at is not None:
         raise UnknownClient("The app was disabled here.", reason="client_disabled")
     if not any(redirect_uri_matches(uri, request.redirect_uri) for uri in client.redirect_uris):

@@ -66,6 +66,9 @@ async def authenticate(
             reason=reason,
             client_id=client.client_id if client else None,
         )
+    if credentials.secret is not None and client.secret_hash != keys.hash(credentials.secret):
+        # Proven under SECRET_KEY_PREVIOUS, which is to go one day.
+        await store.set_secret_hash(tx, client.client_id, keys.hash(credentials.secret))
     return client
 
 

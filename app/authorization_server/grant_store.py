@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from app.authorization_server.records import AuthorizationCode, Grant, RefreshToken
 from app.authorization_server.tables import authorization_codes, grants, refresh_tokens, revocations
@@ -11,6 +12,7 @@ from app.database import Transaction
 from app.oauth.credentials import TokenHash
 from app.rows import values_of
 
+_AT_ONCE = 500  # rows a statement: SQLite counts the parameters
 REVOCATIONS_CHANNEL = "ostiary_revocations"
 
 
@@ -120,23 +122,33 @@ async def revoke_grants(
 
 async def add_revocations(
     tx: Transaction, kind: str, subjects: Sequence[str], now: datetime, keep_until: datetime
-) -> None:
-    """Tell every process to refuse the access tokens of these grants, or these single tokens."""
-    if subjects:
+) -> Sequence[str]:
+    """Tell every process to refuse the access tokens of these grants, or these single tokens.
+
+    Returns those that were not revoked before; only they are news.
+    """
+    insert = postgresql.insert if tx.connection.dialect.name == "postgresql" else sqlite.insert
+    new: list[str] = []
+    for start in range(0, len(subjects), _AT_ONCE):
         rows = [
             {"kind": kind, "subject": subject, "revoked_at": now, "keep_until": keep_until}
-            for subject in subjects
+            for subject in subjects[start : start + _AT_ONCE]
         ]
-        await tx.execute(revocations.insert(), rows)
-        await tx.notify(REVOCATIONS_CHANNEL, [(subject, keep_until) for subject in subjects])
+        statement = insert(revocations).values(rows).on_conflict_do_nothing().returning(revocations.c.subject)
+        new += [row.subject for row in await tx.execute(statement)]
+    if new:
+        await tx.notify(REVOCATIONS_CHANNEL, [(subject, keep_until) for subject in new])
+    return new
 
 
-async def list_revocations(tx: Transaction, since: datetime) -> Sequence[tuple[str, datetime]]:
-    """What was revoked since then: each subject and until when it matters."""
-    statement = sa.select(revocations.c.subject, revocations.c.keep_until).where(
-        revocations.c.revoked_at >= since
-    )
-    return [(row.subject, row.keep_until) for row in await tx.execute(statement)]
+async def list_revocations(
+    tx: Transaction, *, after: int = 0, kept_after: datetime | None = None
+) -> Sequence[tuple[int, str, datetime]]:
+    """Revocations with a higher number, or that matter longer than an instant: number, subject, until when."""
+    columns = (revocations.c.id, revocations.c.subject, revocations.c.keep_until)
+    condition = revocations.c.id > after if kept_after is None else revocations.c.keep_until > kept_after
+    rows = await tx.execute(sa.select(*columns).where(condition))
+    return [(row.id, row.subject, row.keep_until) for row in rows]
 
 
 async def is_revoked(tx: Transaction, subjects: Collection[str]) -> bool:

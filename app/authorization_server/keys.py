@@ -37,22 +37,36 @@ async def load(database: Database, keys: Keys, now: datetime) -> SigningKeys:
         UnreadableKeys: SECRET_KEY is not the one that they were sealed with.
     """
     async with database.transaction() as tx:
-        stored = [key for key in await store.list_signing_keys(tx) if _is_published(key, now)]
+        stored = await _published(tx, now)
         if not any(key.retired_at is None for key in stored):
             await tx.lock("signing-keys")
-            stored = [key for key in await store.list_signing_keys(tx) if _is_published(key, now)]
+            stored = await _published(tx, now)
             if not any(key.retired_at is None for key in stored):
                 stored.insert(0, await _add_key(tx, keys, now))
+        opened = {key.kid: await _open(tx, keys, key) for key in stored}
     newest = next(key for key in stored if key.retired_at is None)
+    verification = {key.kid: jwt.import_verification_key(key.public_jwk) for key in stored}
+    return SigningKeys(jwt.import_signing_key(newest.kid, opened[newest.kid]), verification)
+
+
+async def _published(tx: Transaction, now: datetime) -> list[StoredSigningKey]:
+    return [key for key in await store.list_signing_keys(tx) if _is_published(key, now)]
+
+
+async def _open(tx: Transaction, keys: Keys, key: StoredSigningKey) -> str:
+    """The private key; sealed anew when it was sealed under the previous SECRET_KEY."""
+    present, *previous = keys.encryption_keys(_PURPOSE)
+    if (private := jwt.try_unseal(key.private_jwk_sealed, present)) is not None:
+        return private
     try:
-        private = jwt.unseal(newest.private_jwk_sealed, keys.encryption_keys(_PURPOSE))
+        private = jwt.unseal(key.private_jwk_sealed, previous)
     except jwt.InvalidJWT:
         raise UnreadableKeys(
             "The signing keys in the database were sealed with another SECRET_KEY: set that one, or give it as"
             " SECRET_KEY_PREVIOUS."
         ) from None
-    verification = {key.kid: jwt.import_verification_key(key.public_jwk) for key in stored}
-    return SigningKeys(jwt.import_signing_key(newest.kid, private), verification)
+    await store.reseal_signing_key(tx, key.kid, jwt.seal(private, present))
+    return private
 
 
 async def _add_key(tx: Transaction, keys: Keys, now: datetime) -> StoredSigningKey:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from app.audit import Origin, record
+from app.audit import Origin, record, record_grants_revoked
 from app.authorization_server import grant_store, store
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
@@ -52,15 +52,16 @@ async def revoke_token(
     _check_owner(client, str(claims["client_id"]))
     expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
     if origin.now < expires_at:
-        await grant_store.add_revocations(tx, "token", [str(claims["jti"])], origin.now, expires_at + _MARGIN)
-        await record(
-            tx,
-            "token.revoked",
-            origin,
-            client_id=client.client_id,
-            grant_id=str(claims["grant_id"]),
-            user_id=str(claims["sub"]),
-        )
+        jti = str(claims["jti"])
+        if await grant_store.add_revocations(tx, "token", [jti], origin.now, expires_at + _MARGIN):
+            await record(
+                tx,
+                "token.revoked",
+                origin,
+                client_id=client.client_id,
+                grant_id=str(claims["grant_id"]),
+                user_id=str(claims["sub"]),
+            )
 
 
 async def revoke_grant(tx: Transaction, policy: Policy, grant_id: str, because: str, origin: Origin) -> bool:
@@ -88,6 +89,8 @@ async def enable_client(tx: Transaction, client_id: str, origin: Origin) -> None
 
 async def delete_client(tx: Transaction, policy: Policy, client_id: str, origin: Origin) -> None:
     """Remove a client with everything that it was allowed."""
+    # The client before its grants and requests: the order in which approving locks them too.
+    await store.hold_client(tx, client_id)
     await _revoke(tx, policy, grants.c.client_id == client_id, "client_deleted", origin)
     await store.delete_client(tx, client_id)
     await record(tx, "client.deleted", origin, client_id=client_id)
@@ -106,8 +109,7 @@ async def _revoke(
         if last_issued_at is not None and last_issued_at > recent
     ]
     await grant_store.add_revocations(tx, "grant", live, origin.now, keep_until)
-    for grant_id, _ in revoked:
-        await record(tx, "grant.revoked", origin, reason=because, grant_id=grant_id)
+    await record_grants_revoked(tx, origin, because, [grant_id for grant_id, _ in revoked])
     return len(revoked)
 
 

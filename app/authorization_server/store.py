@@ -23,6 +23,13 @@ async def find_client(tx: Transaction, client_id: str) -> Client | None:
     return Client(**row._mapping) if row else None
 
 
+async def hold_client(tx: Transaction, client_id: str) -> Client | None:
+    """The client with this id, kept as it is until the transaction ends."""
+    statement = sa.select(clients).where(clients.c.client_id == client_id).with_for_update(key_share=True)
+    row = (await tx.execute(statement)).one_or_none()
+    return Client(**row._mapping) if row else None
+
+
 async def list_clients(tx: Transaction, limit: int, offset: int) -> Sequence[Client]:
     """Clients, the newest first."""
     statement = sa.select(clients).order_by(clients.c.created_at.desc(), clients.c.client_id)
@@ -91,3 +98,16 @@ async def list_signing_keys(tx: Transaction) -> Sequence[StoredSigningKey]:
         sa.select(signing_keys).order_by(signing_keys.c.created_at.desc(), signing_keys.c.kid)
     )
     return [StoredSigningKey(**row._mapping) for row in rows]
+
+
+async def reseal_signing_key(tx: Transaction, kid: str, private_jwk_sealed: str) -> None:
+    """Store a private key under the present SECRET_KEY."""
+    same = signing_keys.c.kid == kid
+    await tx.execute(sa.update(signing_keys).where(same).values(private_jwk_sealed=private_jwk_sealed))
+
+
+async def set_secret_hash(tx: Transaction, client_id: str, secret_hash: TokenHash) -> None:
+    """Store the hash of a client's secret under the present SECRET_KEY."""
+    await tx.execute(
+        sa.update(clients).where(clients.c.client_id == client_id).values(secret_hash=secret_hash)
+    )

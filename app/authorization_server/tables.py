@@ -173,11 +173,12 @@ revocations = sa.Table(
     metadata,
     sa.Column("id", _SERIAL, primary_key=True, comment="Running number"),
     sa.Column("kind", sa.Text, nullable=False, comment="grant or token"),
-    sa.Column("subject", sa.Text, nullable=False, comment="Grant id, or jti of one access token"),
-    sa.Column("revoked_at", UTCDateTime, nullable=False, index=True, comment="When it was revoked"),
+    sa.Column(
+        "subject", sa.Text, nullable=False, unique=True, comment="Grant id, or jti of one access token"
+    ),
+    sa.Column("revoked_at", UTCDateTime, nullable=False, comment="When it was revoked"),
     sa.Column(
         "keep_until", UTCDateTime, nullable=False, index=True, comment="When no access token can be left"
     ),
     comment="What every process must refuse although its signature and expiry are good",
 )
-sa.Index("ix_revocations_subject", revocations.c.subject)

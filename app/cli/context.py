@@ -64,6 +64,8 @@ def run(action: Callable[[Command], Awaitable[T]]) -> T:
     try:
         return asyncio.run(body())
     except DatabaseUnavailable:
-        refuse("The database can't be reached; is DATABASE_URL right, and is it running?")
+        refuse(
+            "The database is too busy or can't be reached; is DATABASE_URL right, and is it running? Try again."
+        )
     except (OperationalError, ProgrammingError):
         refuse("The database has no tables, or old ones: run `ostiary migrate` first.")

@@ -13,6 +13,8 @@ from joserfc.jwk import ECKey, OctKey
 ALGORITHM = "ES256"
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068 §2.1, a media type
 
+_LONGEST = 8192
+
 
 class InvalidJWT(Exception):
     """The token is not one of ours: malformed, wrongly signed, of another type or without a needed claim."""
@@ -76,6 +78,8 @@ def verify(token: str, keys: Mapping[str, VerificationKey], token_type: str) -> 
     Raises:
         InvalidJWT: anything about the token is wrong.
     """
+    if len(token) > _LONGEST:
+        raise InvalidJWT("too long")
     try:
         header = _unverified_header(token)
         if str(header.get("typ", "")).lower().removeprefix("application/") != token_type:
@@ -86,7 +90,7 @@ def verify(token: str, keys: Mapping[str, VerificationKey], token_type: str) -> 
         if key is None:
             raise InvalidJWT("unknown kid")
         return dict(jwt.decode(token, key.key, algorithms=[ALGORITHM]).claims)
-    except (JoseError, ValueError, TypeError, KeyError) as error:
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidJWT(type(error).__name__) from error
 
 
@@ -102,15 +106,20 @@ def unseal(sealed: str, keys: list[bytes]) -> str:
         InvalidJWT: none of them fits.
     """
     for key in keys:
-        try:
-            plaintext = jwe.decrypt_compact(
-                sealed, OctKey.import_key(key), algorithms=["dir", "A256GCM"]
-            ).plaintext
-        except (JoseError, ValueError):
-            continue
-        if plaintext is not None:
-            return plaintext.decode()
+        if (plaintext := try_unseal(sealed, key)) is not None:
+            return plaintext
     raise InvalidJWT("no key opens this")
+
+
+def try_unseal(sealed: str, key: bytes) -> str | None:
+    """Decrypt what `seal` made under this key; None when it was another."""
+    try:
+        plaintext = jwe.decrypt_compact(
+            sealed, OctKey.import_key(key), algorithms=["dir", "A256GCM"]
+        ).plaintext
+    except (JoseError, ValueError):
+        return None
+    return plaintext.decode() if plaintext is not None else None
 
 
 def _unverified_header(token: str) -> dict[str, Any]:

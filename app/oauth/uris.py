@@ -132,6 +132,9 @@ def check_redirect_uri(uri: str, private_use_schemes: Collection[str]) -> str:
             raise InvalidURI("redirect URIs must use https, except on loopback")
     elif "." not in scheme and scheme not in private_use_schemes:
         raise InvalidURI("redirect URIs with a private-use scheme need a reverse domain name as their scheme")
+    elif any(letter in uri for letter in "[]@"):
+        # Nothing that could be taken for a user name or an address: the page shows what stands there as a host.
+        raise InvalidURI("redirect URIs with a private-use scheme must not hold brackets or an at sign")
     return uri
 
 

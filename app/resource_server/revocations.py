@@ -8,6 +8,7 @@ at once; the others are woken, or find out at their next poll.
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -18,8 +19,21 @@ log = logging.getLogger(__name__)
 POLL_EVERY = timedelta(seconds=0.5)
 # Older than this, the memory is not trusted and every call asks the source.
 FRESH_FOR = timedelta(seconds=5)
-# A revocation is dated before it is committed; each poll looks this far back, so that none slips through.
-_OVERLAP = timedelta(minutes=1)
+# Between two polls; a flood of news must not become a flood of polls.
+_PAUSE = timedelta(seconds=0.05)
+# Numbers are given before they are committed. Each poll looks this far back; what was later still is found by the
+# whole reading, which comes round every few seconds.
+_OVERLAP = 1000
+_WHOLE_EVERY = timedelta(seconds=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One revoked grant or token: its running number at the source, its id, and until when it matters."""
+
+    number: int
+    subject: str
+    keep_until: datetime
 
 
 class RevocationsUnknown(Exception):
@@ -29,8 +43,8 @@ class RevocationsUnknown(Exception):
 class RevocationSource(Protocol):
     """Where revocations are kept; both methods raise `RevocationsUnknown` when it can't be reached."""
 
-    async def since(self, instant: datetime | None) -> Sequence[tuple[str, datetime]]:
-        """Grant and token ids revoked since then (None: all that matter), each with the end of its interest."""
+    async def after(self, number: int | None) -> Sequence[Revocation]:
+        """What was revoked under a higher number; with None, all that still matters."""
         ...
 
     async def any_revoked(self, subjects: Collection[str]) -> bool:
@@ -45,7 +59,9 @@ class Revocations:
         self._source = source
         self._clock = clock
         self._revoked: dict[str, datetime] = {}
+        self._highest = 0
         self._known_at: datetime | None = None
+        self._whole_at: datetime | None = None
         self._woken = asyncio.Event()
 
     def add(self, news: Iterable[tuple[str, datetime]]) -> None:
@@ -71,13 +87,19 @@ class Revocations:
     async def poll(self) -> None:
         """Read what is new, and forget what no living token can be hit by.
 
+        No clock but our own is asked when something was revoked: another process's may be wrong.
+
         Raises:
             RevocationsUnknown: the source can't be reached.
         """
         began = self._clock.now()
-        since = self._known_at - _OVERLAP if self._known_at else None
-        self.add(await self._source.since(since))
+        whole = self._whole_at is None or began >= self._whole_at + _WHOLE_EVERY
+        for revocation in await self._source.after(None if whole else self._highest - _OVERLAP):
+            self._revoked[revocation.subject] = revocation.keep_until
+            self._highest = max(self._highest, revocation.number)
         self._known_at = began
+        if whole:
+            self._whole_at = began
         for subject in [subject for subject, keep_until in self._revoked.items() if keep_until <= began]:
             del self._revoked[subject]
 
@@ -91,6 +113,9 @@ class Revocations:
                 log.warning(
                     "Revocations can't be read; after %s s every call asks.", FRESH_FOR.total_seconds()
                 )
+            except Exception:
+                log.exception("Revocations can't be read")
+            await asyncio.sleep(_PAUSE.total_seconds())
             try:
                 await asyncio.wait_for(self._woken.wait(), POLL_EVERY.total_seconds())
             except TimeoutError:

@@ -10,7 +10,7 @@ from app.accounts.sign_in import ABSOLUTE, SignedIn, find_signed_in
 from app.audit import Origin
 from app.database import Transaction
 from app.oauth.credentials import BROWSER, Keys, TokenHash, mint
-from app.oauth.uris import is_loopback
+from app.oauth.uris import InvalidURI, canonical_url, is_loopback
 from app.routers.dependencies import ServicesDep
 from app.routers.errors import PageError
 from app.routers.services import PublicAddress, Services
@@ -67,9 +67,11 @@ def clear_session(response: Response, services: Services) -> None:
     _set_cookie(response, services.address, "session", "", 0)
 
 
-async def signed_in(tx: Transaction, services: Services, browser: Browser, origin: Origin) -> SignedIn | None:
-    """Who is signed in with this browser."""
-    return await find_signed_in(tx, services.keys, browser.session_id, origin.now)
+async def signed_in(
+    tx: Transaction, services: Services, browser: Browser, origin: Origin, *, touch: bool = True
+) -> SignedIn | None:
+    """Who is signed in with this browser; see `find_signed_in`."""
+    return await find_signed_in(tx, services.keys, browser.session_id, origin.now, touch=touch)
 
 
 def check_same_origin(request: Request, services: Services) -> None:
@@ -102,7 +104,10 @@ def _is_ours(origin: str, address: PublicAddress) -> bool:
         return True
     # On loopback, localhost and 127.0.0.1 are the same server to the person who types them.
     same_port = origin.rpartition(":")[2] == address.origin.rpartition(":")[2]
-    return address.loopback and same_port and origin.startswith("http://") and is_loopback(origin)
+    try:
+        return address.loopback and same_port and is_loopback(canonical_url(origin))
+    except InvalidURI:
+        return False
 
 
 def _set_cookie(response: Response, address: PublicAddress, name: str, value: str, max_age: int) -> None:

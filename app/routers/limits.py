@@ -39,15 +39,18 @@ class Limits:
         if not await self._limiter.hit(self._registrations, source):
             raise TooManyRequests("Too many registrations from this address.", retry_after=_WAIT)
 
-    async def count_client_failure(self, source: str, client_id: str) -> None:
-        """Count a refused request at the token or revocation endpoint.
+    async def count_client_failure(self, source: str, client_id: str | None) -> None:
+        """Count a refused request at the token or revocation endpoint; `client_id` is None when it is unknown here.
+
+        The address is counted first: a caller who invents client ids can't fill the memory with them.
 
         Raises:
             TooManyRequests: instead of the refusal, when there were too many.
         """
-        first = await self._limiter.hit(self._client_failures, source, client_id[:100])
-        second = await self._limiter.hit(self._source_failures, source)
-        if not (first and second):
+        allowed = await self._limiter.hit(self._source_failures, source)
+        if allowed:
+            allowed = await self._limiter.hit(self._client_failures, source, client_id or "unknown")
+        if not allowed:
             raise TooManyRequests("Too many refused requests.", retry_after=_WAIT)
 
     async def may_try_password(self, username: str, source: str, device: str | None) -> bool:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from app.authorization_server import revocation
-from app.authorization_server.client_authentication import authenticate, read_credentials
+from app.authorization_server.client_authentication import authenticate
 from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.grants.registry import GRANTS
 from app.authorization_server.registration import register as register_client
@@ -15,10 +15,8 @@ from app.oauth.errors import (
     InvalidClient,
     InvalidClientMetadata,
     InvalidGrant,
-    OAuthError,
     UnsupportedGrantType,
 )
-from app.oauth.parameters import Parameters
 from app.routers.dependencies import (
     AuthorizationDep,
     FormDep,
@@ -27,7 +25,6 @@ from app.routers.dependencies import (
     TransactionDep,
     find_owner,
 )
-from app.routers.services import Services
 
 router = APIRouter(prefix="/oauth", tags=["oauth"])
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -87,7 +84,7 @@ async def token(
         context = TokenContext(tx, origin, services.keys, services.signing_keys, services.policy, find_owner)
         response = await grant.exchange(context, client, request)
     except (InvalidClient, InvalidGrant) as error:
-        await _count_failure(services, origin, form, authorization, error)
+        await services.limits.count_client_failure(origin.source, error.client_id)
         raise
     return JSONResponse(response.body(), headers=_NO_STORE)
 
@@ -104,20 +101,10 @@ async def revoke(
     try:
         client = await authenticate(tx, services.keys, form, authorization, origin.now)
     except InvalidClient as error:
-        await _count_failure(services, origin, form, authorization, error)
+        await services.limits.count_client_failure(origin.source, error.client_id)
         raise
     secret = form.require("token")
     await revocation.revoke_token(
         tx, services.keys, services.signing_keys, services.policy, client, secret, origin
     )
     return Response(status_code=200, headers=_NO_STORE)
-
-
-async def _count_failure(
-    services: Services, origin: OriginDep, form: Parameters, authorization: str | None, error: OAuthError
-) -> None:
-    try:
-        claimed = read_credentials(form, authorization).client_id
-    except OAuthError:
-        claimed = ""
-    await services.limits.count_client_failure(origin.source, error.client_id or claimed)

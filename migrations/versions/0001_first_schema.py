@@ -144,11 +144,10 @@ def _create_revocations() -> None:
         sa.Column("revoked_at", _INSTANT, nullable=False, comment="When it was revoked"),
         sa.Column("keep_until", _INSTANT, nullable=False, comment="When no access token can be left"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_revocations")),
+        sa.UniqueConstraint("subject", name=op.f("uq_revocations_subject")),
         comment="What every process must refuse although its signature and expiry are good",
     )
     op.create_index("ix_revocations_keep_until", "revocations", ["keep_until"])
-    op.create_index("ix_revocations_revoked_at", "revocations", ["revoked_at"])
-    op.create_index("ix_revocations_subject", "revocations", ["subject"])
 
 
 def _create_signing_keys() -> None:

@@ -57,8 +57,11 @@ async def decide(
     origin: OriginDep,
     tx: TransactionDep,
 ) -> Response:
-    """Approve or deny; the first answer counts."""
-    current = await signed_in(tx, services, browser, origin)
+    """Approve or deny; the first answer counts.
+
+    Locks are taken in the order person, client, request, grant, as the operator's commands take them.
+    """
+    current = await signed_in(tx, services, browser, origin, touch=False)
     waiting = await store.find_request(tx, request_id, browser.hashes(services.keys))
     client = await store.find_client(tx, waiting.client_id) if waiting else None
     tokens = form.all("csrf_token")
