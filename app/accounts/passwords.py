@@ -8,6 +8,8 @@ from functools import cache
 
 from passlib.hash import argon2
 
+from app.oauth.errors import TemporarilyUnavailable
+
 # OWASP's parameters (m = 19 MiB, t = 2, p = 1), about 20 ms; raising them here rehashes each password at the
 # next sign-in.
 _MEMORY_KIB = 19 * 1024
@@ -17,6 +19,9 @@ _LONGEST = 1024  # hashing megabytes on request would be a gift to an attacker
 
 _SCHEME = argon2.using(type="ID", memory_cost=_MEMORY_KIB, time_cost=_ROUNDS, parallelism=_PARALLELISM)
 
+# Beyond that, waiting takes longer than anyone waits: about two seconds a core.
+_MOST_WAITING = 100
+
 MINIMUM_LENGTH = 8  # ASVS 5.0 6.2.1
 
 
@@ -25,6 +30,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="argon2")
+        self._waiting = 0
         self._nobody = _hash_of_nobody()
 
     async def hash(self, password: str) -> str:
@@ -47,7 +53,13 @@ class Passwords:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Callable[..., object], *arguments: str) -> object:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        if self._waiting >= _MOST_WAITING:
+            raise TemporarilyUnavailable("Too many people sign in at this moment; try again shortly.")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        finally:
+            self._waiting -= 1
 
 
 @cache

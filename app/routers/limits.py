@@ -21,7 +21,8 @@ class Limits:
     """
 
     def __init__(self, registrations_per_minute: int) -> None:
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._storage = MemoryStorage()
+        self._limiter = FixedWindowRateLimiter(self._storage)
         self._registrations = RateLimitItemPerMinute(registrations_per_minute, namespace="register")
         self._client_failures = RateLimitItemPerMinute(60, namespace="client-failures")
         self._source_failures = RateLimitItemPerMinute(600, namespace="source-failures")
@@ -60,7 +61,7 @@ class Limits:
         A device that this person signed in with before has a count of its own: nobody can lock someone out by
         guessing.
         """
-        if device is None and not await self._limiter.test(self._source, source):
+        if device is None and not await self._limiter.hit(self._source, source):
             return False
         tries = [
             await self._limiter.hit(item, *identifiers)
@@ -68,12 +69,10 @@ class Limits:
         ]
         return all(tries)
 
-    async def count_wrong_password(self, source: str) -> None:
-        """Count a failed sign-in of this address, whoever it was about."""
-        await self._limiter.hit(self._source, source)
-
     async def forget_tries(self, username: str, source: str, device: str | None) -> None:
-        """Start counting anew for someone who signed in."""
+        """Start counting anew for someone who signed in, and give the address its try back."""
+        if device is None:
+            await self._storage.decr(self._source.key_for(source))
         for item, identifiers in self._of_account(username, source, device):
             await self._limiter.clear(item, *identifiers)
 

@@ -101,7 +101,6 @@ async def sign_in(
     user = await authenticate(services.passwords, known, password)
     async with services.database.transaction() as tx:
         if user is None:
-            await services.limits.count_wrong_password(origin.source)
             count_refusal("/login", "wrong_password")
             await record(
                 tx,
