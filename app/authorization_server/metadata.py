@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from app.authorization_server.client_metadata import AUTH_METHODS, RESPONSE_TYPES
 from app.authorization_server.grants.registry import GRANTS
 from app.authorization_server.policy import Policy
-from app.authorization_server.registration import AUTH_METHODS, RESPONSE_TYPES
 from app.oauth import pkce
 from app.oauth.jwt import ALGORITHM
 from app.oauth.scopes import supported_by_server
