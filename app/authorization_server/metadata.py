@@ -28,6 +28,7 @@ def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
         "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
+        **({"client_id_metadata_document_supported": True} if policy.client_documents else {}),
         "protected_resources": [policy.resource],
         # Required members of OpenID Connect Discovery, for clients that parse strictly.
         "subject_types_supported": ["public"],

@@ -75,7 +75,7 @@ async def token(
     if grant is None:
         raise UnsupportedGrantType("grant_type is not supported.")
     try:
-        client = await authenticate(tx, services.keys, form, authorization, origin.now)
+        client = await authenticate(tx, services.keys, services.policy, form, authorization, origin.now)
         request: Any = grant.parse(form)
         context = TokenContext(tx, origin, services.keys, services.signing_keys, services.policy, find_owner)
         response = await grant.exchange(context, client, request)
@@ -95,7 +95,7 @@ async def revoke(
 ) -> Response:
     """Token revocation (RFC 7009 §2)."""
     try:
-        client = await authenticate(tx, services.keys, form, authorization, origin.now)
+        client = await authenticate(tx, services.keys, services.policy, form, authorization, origin.now)
     except InvalidClient as error:
         await _count_failure(services, origin, form, authorization, error)
         raise
