@@ -15,6 +15,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app import __version__
 from app.accounts.passwords import Passwords
 from app.authorization_server import keys as signing_keys
+from app.authorization_server.client_documents import ClientDocuments
+from app.authorization_server.document_fetcher import DocumentFetcher, Egress
 from app.authorization_server.grant_store import REVOCATIONS_CHANNEL
 from app.authorization_server.policy import Policy
 from app.clock import Clock, SystemClock
@@ -56,8 +58,15 @@ def policy_of(settings: Settings) -> Policy:
         issuer=settings.public_url,
         resource=settings.resource,
         access_token_lifetime=timedelta(seconds=settings.access_token_seconds),
+        client_documents=settings.client_id_metadata_documents,
+        client_document_hosts=_hosts(settings),
         refresh_retry_window=timedelta(seconds=settings.refresh_retry_seconds),
     )
+
+
+def _hosts(settings: Settings) -> frozenset[str] | None:
+    hosts = settings.client_id_metadata_hosts
+    return None if hosts is None else frozenset(host.lower() for host in hosts)
 
 
 class Application(FastAPI):
@@ -76,17 +85,20 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, clock: Clock | None = None, egress: Egress | None = None
+) -> FastAPI:
     """The whole application; the schema must be there already (`ostiary migrate`).
 
     Args:
         settings: read from the environment when missing, as uvicorn's workers do.
         clock: the machine's own when missing.
+        egress: how documents of clients are reached; the machine's own resolver and network when missing.
     """
     # Without settings this is the only application of its process, as uvicorn's workers start it.
     whole_process = settings is None
     settings = settings or load_settings()
-    runtime = _Runtime(settings, clock or SystemClock(), whole_process)
+    runtime = _Runtime(settings, clock or SystemClock(), egress or Egress(), whole_process)
     prefix = settings.path_prefix
     secure = settings.public_url.startswith("https://")
     middleware = [
@@ -118,10 +130,11 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 class _Runtime:
     """What lives as long as the process: connections, keys, background tasks."""
 
-    def __init__(self, settings: Settings, clock: Clock, whole_process: bool) -> None:
+    def __init__(self, settings: Settings, clock: Clock, egress: Egress, whole_process: bool) -> None:
         self.settings = settings
         self.clock = clock
         self.whole_process = whole_process
+        self.fetcher = DocumentFetcher(egress, loopback=settings.on_loopback)
         self.policy = policy_of(settings)
 
     @asynccontextmanager
@@ -134,6 +147,8 @@ class _Runtime:
             keys = Keys(settings.secret_key, settings.secret_key_previous)
             passwords = Passwords()
             stack.callback(passwords.close)
+            client_documents = ClientDocuments(database, self.policy, self.fetcher)
+            stack.push_async_callback(client_documents.close)
             services = Services(
                 address=PublicAddress(
                     origin=settings.public_url.removesuffix(settings.path_prefix),
@@ -148,6 +163,7 @@ class _Runtime:
                 signing_keys=await signing_keys.load(database, keys, self.clock.now()),
                 passwords=passwords,
                 limits=Limits(settings.registrations_per_minute),
+                client_documents=client_documents,
                 mcp=load_server(settings.mcp_server),
             )
             app.state.services = services

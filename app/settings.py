@@ -43,9 +43,11 @@ class Settings(BaseSettings):
     access_token_seconds: int = Field(default=900, ge=5, le=3600)
     refresh_retry_seconds: int = Field(default=30, ge=0, le=60)
     registrations_per_minute: int = Field(default=300, ge=1)
+    client_id_metadata_documents: bool = True
+    client_id_metadata_hosts: Annotated[tuple[str, ...] | None, NoDecode] = None
     database_pool_size: int = Field(default=10, ge=1, le=200)
 
-    @field_validator("trusted_proxies", "allowed_origins", mode="before")
+    @field_validator("trusted_proxies", "allowed_origins", "client_id_metadata_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value

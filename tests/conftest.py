@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app import migrations
+from tests.support.internet import Internet, running_internet
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.world import World, running_world
 
@@ -85,4 +86,11 @@ async def world(database_url: str) -> AsyncIterator[World]:
     """A server with the settings of `make run`, and one person, alice."""
     async with running_world(database_url) as running:
         await running.create_user("alice")
+        yield running
+
+
+@pytest.fixture
+async def internet() -> AsyncIterator[Internet]:
+    """A little internet with a good metadata document at `URL`."""
+    async with running_internet() as running:
         yield running

@@ -208,13 +208,14 @@ async def approve(
 
     Raises:
         AlreadyAnswered: the request is spent or too old.
-        UnknownClient, InvalidRequest: the client was disabled or changed its redirect URIs meanwhile.
+        UnknownClient, InvalidRequest: the client was disabled or changed its metadata meanwhile.
     """
     client = await store.hold_client(tx, request.client_id)
     if not await store.spend_request(tx, request.id, "approve", origin.now):
         raise AlreadyAnswered
     if client is None or client.disabled_at is not None:
         raise UnknownClient("The app was disabled here.", reason="client_disabled")
+    _check_document_stands(client, request)
     if not any(redirect_uri_matches(uri, request.redirect_uri) for uri in client.redirect_uris):
         raise InvalidRequest(
             "redirect_uri is no longer registered for this app.", reason="redirect_uri_mismatch"
@@ -255,6 +256,20 @@ async def approve(
         reference=request.reference,
     )
     return response_address(request.redirect_uri, policy, request.state, {"code": code})
+
+
+def _check_document_stands(client: Client, request: AuthorizationRequest) -> None:
+    """The person saw what the document said when the app asked (client ID metadata documents, draft-01 §6.3)."""
+    if client.document_withdrawn_at is not None:
+        raise UnknownClient(
+            "The app took its description back.", reason="document_gone", client_id=client.client_id
+        )
+    if client.document_changed_at is not None and client.document_changed_at > request.created_at:
+        raise UnknownClient(
+            "The app changed its description meanwhile.",
+            reason="document_changed",
+            client_id=client.client_id,
+        )
 
 
 async def deny(

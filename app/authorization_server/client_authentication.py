@@ -3,10 +3,11 @@
 import hmac
 from base64 import b64decode
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import unquote_plus
 
 from app.authorization_server import store
+from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.database import Transaction
 from app.oauth.credentials import Keys
@@ -45,7 +46,7 @@ def read_credentials(form: Parameters, authorization: str | None) -> Credentials
 
 
 async def authenticate(
-    tx: Transaction, keys: Keys, form: Parameters, authorization: str | None, now: datetime
+    tx: Transaction, keys: Keys, policy: Policy, form: Parameters, authorization: str | None, now: datetime
 ) -> Client:
     """The client that sent this request, once it has proven to be it.
 
@@ -58,7 +59,7 @@ async def authenticate(
     credentials = read_credentials(form, authorization)
     basic = credentials.method == "client_secret_basic"
     client = await store.find_client(tx, credentials.client_id)
-    reason = _refusal(client, credentials, keys, now)
+    reason = _refusal(client, credentials, keys, now) or _too_old(client, policy.client_document_limit, now)
     if client is None or reason is not None:
         raise InvalidClient(
             "Client authentication failed.",
@@ -87,6 +88,13 @@ def _refusal(client: Client | None, credentials: Credentials, keys: Keys, now: d
     if client.secret_expires_at is not None and now >= client.secret_expires_at:
         return "secret_expired"
     return None
+
+
+def _too_old(client: Client | None, limit: timedelta, now: datetime) -> str | None:
+    """A metadata document is never read from here: the last reading serves what was allowed, for a while."""
+    if client is None or client.document_fetched_at is None or now < client.document_fetched_at + limit:
+        return None
+    return "document_stale"
 
 
 def _read_basic(authorization: str) -> tuple[str, str]:

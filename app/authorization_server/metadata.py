@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from app.authorization_server.client_metadata import AUTH_METHODS, RESPONSE_TYPES
 from app.authorization_server.grants.registry import GRANTS
 from app.authorization_server.policy import Policy
-from app.authorization_server.registration import AUTH_METHODS, RESPONSE_TYPES
 from app.oauth import pkce
 from app.oauth.jwt import ALGORITHM
 from app.oauth.scopes import supported_by_server
@@ -28,6 +28,7 @@ def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
         "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
+        **({"client_id_metadata_document_supported": True} if policy.client_documents else {}),
         "protected_resources": [policy.resource],
         # Required members of OpenID Connect Discovery, for clients that parse strictly.
         "subject_types_supported": ["public"],

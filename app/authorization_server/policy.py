@@ -20,6 +20,11 @@ class Policy:
     refresh_idle_lifetime: timedelta = timedelta(days=30)
     refresh_retry_window: timedelta = timedelta(seconds=30)
     client_secret_lifetime: timedelta | None = None
+    client_documents: bool = True
+    # Hosts whose documents are read; None for any.
+    client_document_hosts: frozenset[str] | None = None
+    # How long after its last good fetch a document still serves what was allowed before.
+    client_document_limit: timedelta = timedelta(days=7)
     private_use_schemes: frozenset[str] = PRIVATE_USE_SCHEMES
     catalogue: tuple[Scope, ...] = CATALOGUE
     required_scopes: frozenset[str] = field(default=REQUIRED_AT_RESOURCE)

@@ -28,6 +28,16 @@ class Client:
     created_at: datetime
     last_used_at: datetime | None
     disabled_at: datetime | None
+    # Of a client whose id is the address of its metadata document; empty for the others.
+    document_fetched_at: datetime | None = None
+    document_fresh_until: datetime | None = None
+    document_changed_at: datetime | None = None
+    document_withdrawn_at: datetime | None = None
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it describes itself in a document at the address that is its id."""
+        return self.registration == "document"
 
     @property
     def is_public(self) -> bool:

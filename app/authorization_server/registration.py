@@ -1,29 +1,16 @@
 """Dynamic client registration (RFC 7591)."""
 
-import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.audit import Origin, record
 from app.authorization_server import store
+from app.authorization_server.client_metadata import check_metadata
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.database import Transaction
 from app.oauth.credentials import CLIENT_SECRET, Keys, mint, mint_id
-from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, InvalidScope
-from app.oauth.scopes import format_scope, parse_scope, supported_by_server
-from app.oauth.uris import InvalidURI, check_redirect_uri
-
-AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
-GRANT_TYPES = ("authorization_code", "refresh_token")
-RESPONSE_TYPES = ("code",)
-_MOST_REDIRECT_URIS = 20
-_LONGEST_NAME = 200
-_LONGEST_TEXT = 500
-# Fields that are kept for people to read; nothing is ever fetched from their URLs.
-_URL_FIELDS = ("client_uri", "logo_uri", "policy_uri", "tos_uri")
-_TEXT_FIELDS = ("software_id", "software_version", "application_type")
+from app.rows import values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +55,13 @@ async def register(
     Raises:
         InvalidRedirectURI, InvalidClientMetadata: RFC 7591 §3.2.2.
     """
-    if not isinstance(metadata, Mapping):
-        raise InvalidClientMetadata("The client metadata must be a JSON object.")
-    grant_types = _choices(metadata, "grant_types", ["authorization_code"], GRANT_TYPES)
-    response_types = _choices(metadata, "response_types", ["code"], RESPONSE_TYPES)
-    if "authorization_code" not in grant_types or "code" not in response_types:
-        raise InvalidClientMetadata("grant_types and response_types must hold authorization_code and code.")
-    redirect_uris = _redirect_uris(metadata, policy)
-    auth_method = metadata.get("token_endpoint_auth_method") or "client_secret_basic"
-    if auth_method not in AUTH_METHODS:
-        raise InvalidClientMetadata("token_endpoint_auth_method is not supported.")
-    secret = None if auth_method == "none" else mint(CLIENT_SECRET)
+    checked = check_metadata(metadata, policy, default_auth_method="client_secret_basic")
+    public = checked.token_endpoint_auth_method == "none"  # noqa: S105 - a method, not a secret
+    secret = None if public else mint(CLIENT_SECRET)
     lifetime = policy.client_secret_lifetime
     client = Client(
         client_id=mint_id("client_"),
-        client_name=_name(metadata),
-        redirect_uris=redirect_uris,
-        grant_types=grant_types,
-        response_types=response_types,
-        token_endpoint_auth_method=auth_method,
-        scope=_scope(metadata, policy),
-        information=_information(metadata),
+        **values_of(checked),
         secret_hash=keys.hash(secret) if secret else None,
         secret_expires_at=origin.now + lifetime if secret and lifetime else None,
         registration="dynamic",
@@ -100,89 +73,3 @@ async def register(
     await store.add_client(tx, client)
     await record(tx, "client.registered", origin, client_id=client.client_id)
     return Registered(client, secret)
-
-
-def _redirect_uris(metadata: Mapping[str, Any], policy: Policy) -> list[str]:
-    uris = metadata.get("redirect_uris")
-    if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
-        raise InvalidRedirectURI("redirect_uris must be a list of at least one URI.")
-    if len(uris) > _MOST_REDIRECT_URIS:
-        raise InvalidRedirectURI(f"redirect_uris must hold at most {_MOST_REDIRECT_URIS} URIs.")
-    try:
-        return [check_redirect_uri(uri, policy.private_use_schemes) for uri in dict.fromkeys(uris)]
-    except InvalidURI as error:
-        raise InvalidRedirectURI(f"{str(error).capitalize()}.") from None
-
-
-def _choices(
-    metadata: Mapping[str, Any], field: str, default: list[str], supported: tuple[str, ...]
-) -> list[str]:
-    values = metadata.get(field)
-    if values is None:
-        return default
-    if not isinstance(values, list) or not values or any(value not in supported for value in values):
-        raise InvalidClientMetadata(f"{field} holds a value that is not supported.")
-    return list(dict.fromkeys(values))
-
-
-def _name(metadata: Mapping[str, Any]) -> str | None:
-    name = metadata.get("client_name")
-    if name is None or name == "":
-        return None
-    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
-        raise InvalidClientMetadata(f"client_name must be a text of at most {_LONGEST_NAME} characters.")
-    # Control, format (direction overrides, zero width) and unassigned characters could make the name read as
-    # something else than it is; surrogates cannot be stored.
-    if any(unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for letter in name):
-        raise InvalidClientMetadata("client_name holds a character that can't be shown.")
-    return " ".join(name.split()) or None
-
-
-def _scope(metadata: Mapping[str, Any], policy: Policy) -> str | None:
-    scope = metadata.get("scope")
-    if scope is None:
-        return None
-    if not isinstance(scope, str):
-        raise InvalidClientMetadata("scope must be a text.")
-    try:
-        names = parse_scope(scope)
-    except InvalidScope as error:
-        raise InvalidClientMetadata(error.description) from None
-    known = supported_by_server(policy.catalogue)
-    return format_scope(name for name in names if name in known)
-
-
-def _information(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    information: dict[str, Any] = {}
-    for field in (*_URL_FIELDS, *_TEXT_FIELDS):
-        value = metadata.get(field)
-        if value is None or value == "":
-            continue
-        if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not value.isprintable():
-            raise InvalidClientMetadata(f"{field} must be a short text.")
-        if field in _URL_FIELDS:
-            _check_web_url(field, value)
-        information[field] = value
-    contacts = metadata.get("contacts")
-    if contacts is not None:
-        if (
-            not isinstance(contacts, list)
-            or len(contacts) > 10
-            or not all(
-                isinstance(entry, str) and len(entry) <= _LONGEST_TEXT and entry.isprintable()
-                for entry in contacts
-            )
-        ):
-            raise InvalidClientMetadata("contacts must be a list of short texts.")
-        information["contacts"] = contacts
-    return information
-
-
-def _check_web_url(field: str, value: str) -> None:
-    """Only links that a person could safely follow: https anywhere, http on loopback."""
-    try:
-        check_redirect_uri(value.split("#", 1)[0], frozenset())
-        if not value.startswith(("https://", "http://")):
-            raise InvalidURI("must be a web address")
-    except InvalidURI:
-        raise InvalidClientMetadata(f"{field} must be an https URL.") from None

@@ -37,6 +37,24 @@ async def list_clients(tx: Transaction, limit: int, offset: int) -> Sequence[Cli
     return [Client(**row._mapping) for row in rows]
 
 
+async def update_document(tx: Transaction, client: Client) -> None:
+    """Take over a newer reading of a client's metadata document; what is known about it besides stays."""
+    kept = {"client_id", "registered_from", "created_at", "last_used_at", "disabled_at"}
+    values = {name: value for name, value in values_of(client).items() if name not in kept}
+    statement = sa.update(clients).where(
+        clients.c.client_id == client.client_id, clients.c.registration == "document"
+    )
+    await tx.execute(statement.values(values))
+
+
+async def withdraw_document(tx: Transaction, client_id: str, now: datetime) -> None:
+    """Remember that a client's metadata document is gone."""
+    statement = sa.update(clients).where(
+        clients.c.client_id == client_id, clients.c.registration == "document"
+    )
+    await tx.execute(statement.values(document_withdrawn_at=now))
+
+
 async def set_client_disabled(tx: Transaction, client_id: str, disabled_at: datetime | None) -> None:
     """Disable or enable a client."""
     await tx.execute(

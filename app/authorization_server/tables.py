@@ -26,11 +26,36 @@ clients = sa.Table(
     ),
     sa.Column("secret_hash", sa.Text, comment="Keyed hash of the client secret"),
     sa.Column("secret_expires_at", UTCDateTime, comment="When the secret stops working; empty for never"),
-    sa.Column("registration", sa.Text, nullable=False, comment="How the client came here: dynamic or manual"),
+    sa.Column(
+        "registration",
+        sa.Text,
+        nullable=False,
+        comment="How the client came here: dynamic, document or manual",
+    ),
     sa.Column("registered_from", sa.Text, comment="Network address of the registration"),
     sa.Column("created_at", UTCDateTime, nullable=False, index=True, comment="When it was registered"),
     sa.Column("last_used_at", UTCDateTime, comment="Last approval by a person or token request"),
     sa.Column("disabled_at", UTCDateTime, comment="When an operator disabled it; empty while it works"),
+    sa.Column(
+        "document_fetched_at",
+        UTCDateTime,
+        comment="When its metadata document was last read; empty without a document",
+    ),
+    sa.Column(
+        "document_fresh_until",
+        UTCDateTime,
+        comment="Until when its document is used without reading it again",
+    ),
+    sa.Column(
+        "document_changed_at",
+        UTCDateTime,
+        comment="When its document last said something new; empty until then",
+    ),
+    sa.Column(
+        "document_withdrawn_at",
+        UTCDateTime,
+        comment="When its document was found to be gone; empty while it is there",
+    ),
     comment="Registered clients (RFC 7591)",
 )
 

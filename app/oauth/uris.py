@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST = 2000
+_LONGEST_CLIENT_ID = 1000
 # RFC 3986's characters; everything else (space, control, backslash, non-ASCII) is refused, so that no two readers
 # of a URI can disagree about where its host ends.
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
@@ -23,6 +24,10 @@ _HOST = re.compile(
 _LOOPBACK_REDIRECT = re.compile(
     r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}))?((?:[/?].*)?)\Z"
 )
+
+# What URL parsers take for an IPv4 address although it is none in its usual spelling: 2130706433, 0x7f.1, 0177.0.0.1.
+_NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z")
+_DOT_SEGMENT = re.compile(r"(?:\.|%2[eE]){1,2}\Z")
 
 # Schemes of editors and assistants that register themselves although RFC 8252 §7.1 asks for a dotted name.
 PRIVATE_USE_SCHEMES = frozenset(
@@ -104,6 +109,45 @@ def canonical_url(url: str) -> str:
 def is_loopback(url: str) -> bool:
     """Whether a canonical URL points at this computer."""
     return _host(urlsplit(url)) in LOOPBACK_HOSTS
+
+
+def is_client_id_url(client_id: str) -> bool:
+    """Whether a client id claims to be the address of a metadata document; says nothing about its being a good one."""
+    return client_id.lower().startswith(("https:", "http:"))
+
+
+def check_client_id_url(url: str, *, loopback: bool) -> str:
+    """A client id that is the address of the client's metadata document, unchanged (draft-01 §3).
+
+    Args:
+        loopback: whether documents on this computer are allowed too, also without TLS: for development only.
+
+    Raises:
+        InvalidURI: it is not such an address, or not in its one canonical spelling.
+    """
+    if len(url) > _LONGEST_CLIENT_ID:
+        raise InvalidURI(f"must have at most {_LONGEST_CLIENT_ID} characters")
+    parts = _split(url)
+    host = _host(parts)
+    if not url.startswith("https://") and not (
+        loopback and host in LOOPBACK_HOSTS and url.startswith("http://")
+    ):
+        raise InvalidURI("must start with https://")
+    port = "" if parts.port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"
+    if not _is_canonical_host(host) or parts.netloc != host + port:
+        raise InvalidURI("must have a host in its canonical spelling")
+    if "#" in url:
+        raise InvalidURI("must have no fragment")
+    if parts.path in {"", "/"}:
+        raise InvalidURI("must have a path")
+    if any(_DOT_SEGMENT.match(segment) for segment in parts.path.split("/")):
+        raise InvalidURI("must have no dot segments")
+    return url
+
+
+def host_of(url: str) -> str:
+    """The host of a URL that was checked, without the brackets of an IPv6 address."""
+    return urlsplit(url).hostname or ""
 
 
 def check_redirect_uri(uri: str, private_use_schemes: Collection[str]) -> str:
@@ -205,3 +249,14 @@ def _is_ipv6(host: str) -> bool:
     except ValueError:
         return False
     return host.startswith("[")
+
+
+def _is_canonical_host(host: str) -> bool:
+    try:
+        if host.startswith("["):
+            return host == f"[{ipaddress.IPv6Address(host[1:-1])}]" and "%" not in host
+        if _NUMERIC_LABEL.match(host.rpartition(".")[2]):
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True

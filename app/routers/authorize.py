@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.authorization_server import authorization
 from app.authorization_server.authorization import ClientRedirect, UnknownClient
+from app.authorization_server.client_documents import DocumentRefused
 from app.oauth.errors import InvalidRequest, OAuthError
 from app.oauth.parameters import Parameters, parse_parameters
 from app.oauth.uris import redirect_target
@@ -37,6 +38,33 @@ async def read_request(request: Request) -> Parameters:
 RequestDep = Annotated[Parameters, Depends(read_request)]
 
 
+async def read_document(
+    request: Request, parameters: RequestDep, services: ServicesDep, origin: OriginDep
+) -> None:
+    """Read the client's metadata document where there is one, before any transaction waits for the network.
+
+    Raises:
+        PageError: it can't be used, or too many are asked for.
+    """
+    client_ids = parameters.all("client_id")
+    if len(client_ids) != 1:
+        return
+    try:
+        if await services.client_documents.needs_fetch(client_ids[0], origin.now):
+            await services.limits.check_documents(origin.source)
+            await services.client_documents.fetch(client_ids[0], origin)
+    except OAuthError as error:
+        if isinstance(error, DocumentRefused):
+            await services.limits.count_document_failure(origin.source)
+        if error.status != 429:
+            async with services.database.transaction() as tx:
+                await record_refusal(tx, request, origin, error)
+        raise broken_request(error) from None
+
+
+DocumentDep = Annotated[None, Depends(read_document)]
+
+
 @router.get("/authorize")
 @router.post("/authorize")
 async def authorize(
@@ -45,6 +73,7 @@ async def authorize(
     services: ServicesDep,
     browser: BrowserDep,
     origin: OriginDep,
+    _document: DocumentDep,
     tx: TransactionDep,
 ) -> Response:
     """Start an authorization (OAuth 2.1 §4.1.1); changes nothing but the list of waiting requests."""
@@ -92,6 +121,25 @@ def broken_request(error: OAuthError) -> PageError:
             who="You can, by reconnecting: remove this server in the app and add it again.",
             advice="Reconnect in the app, so that it registers here anew.",
             cause=error,
+        )
+    if isinstance(error, DocumentRefused):
+        what = f"The app says that it is described at {error.host}. " if error.host else ""
+        return PageError(
+            "The app could not be identified",
+            f"{what}{error.words}",
+            who="The app’s maker can mend it.",
+            advice="Try again in a minute; if it happens again, tell the app’s maker.",
+            cause=error,
+        )
+    if error.retry_after is not None:
+        return PageError(
+            "Too busy just now",
+            error.description,
+            status=error.status,
+            who="You can, by waiting.",
+            advice="Wait a minute, then go back to the app and start the connection again.",
+            cause=error,
+            retry_after=error.retry_after,
         )
     return PageError(
         "The app’s request can’t be trusted",

@@ -26,6 +26,7 @@ class Limits:
         self._registrations = RateLimitItemPerMinute(registrations_per_minute, namespace="register")
         self._client_failures = RateLimitItemPerMinute(60, namespace="client-failures")
         self._source_failures = RateLimitItemPerMinute(600, namespace="source-failures")
+        self._document_failures = RateLimitItemPerMinute(30, namespace="document-failures")
         # Guesses of passwords, within five minutes.
         self._account_source = RateLimitItemPerMinute(10, 5, namespace="sign-in-account-source")
         self._account = RateLimitItemPerMinute(50, 5, namespace="sign-in-account")
@@ -39,6 +40,21 @@ class Limits:
         """
         if not await self._limiter.hit(self._registrations, source):
             raise TooManyRequests("Too many registrations from this address.", retry_after=_WAIT)
+
+    async def check_documents(self, source: str) -> None:
+        """Before a client's metadata document is read for someone.
+
+        Raises:
+            TooManyRequests: too many that this address asked for could not be read.
+        """
+        if not await self._limiter.test(self._document_failures, source):
+            raise TooManyRequests(
+                "Too many apps from this address could not be looked up.", retry_after=_WAIT
+            )
+
+    async def count_document_failure(self, source: str) -> None:
+        """Count a metadata document that could not be read."""
+        await self._limiter.hit(self._document_failures, source)
 
     async def count_client_failure(self, source: str, client_id: str | None) -> None:
         """Count a refused request at the token or revocation endpoint; `client_id` is None when it is unknown here.

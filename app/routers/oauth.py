@@ -79,7 +79,7 @@ async def token(
     if grant is None:
         raise UnsupportedGrantType("grant_type is not supported.")
     try:
-        client = await authenticate(tx, services.keys, form, authorization, origin.now)
+        client = await authenticate(tx, services.keys, services.policy, form, authorization, origin.now)
         request: Any = grant.parse(form)
         context = TokenContext(tx, origin, services.keys, services.signing_keys, services.policy, find_owner)
         response = await grant.exchange(context, client, request)
@@ -99,7 +99,7 @@ async def revoke(
 ) -> Response:
     """Token revocation (RFC 7009 §2)."""
     try:
-        client = await authenticate(tx, services.keys, form, authorization, origin.now)
+        client = await authenticate(tx, services.keys, services.policy, form, authorization, origin.now)
     except InvalidClient as error:
         await services.limits.count_client_failure(origin.source, error.client_id)
         raise

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.accounts.passwords import Passwords
+from app.authorization_server.client_documents import ClientDocuments
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.clock import Clock
@@ -41,4 +42,5 @@ class Services:
     signing_keys: SigningKeys
     passwords: Passwords
     limits: Limits
+    client_documents: ClientDocuments
     mcp: AnyServer

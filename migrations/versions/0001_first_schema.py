@@ -116,7 +116,10 @@ def _create_clients() -> None:
             comment="When the secret stops working; empty for never",
         ),
         sa.Column(
-            "registration", sa.Text(), nullable=False, comment="How the client came here: dynamic or manual"
+            "registration",
+            sa.Text(),
+            nullable=False,
+            comment="How the client came here: dynamic, document or manual",
         ),
         sa.Column("registered_from", sa.Text(), nullable=True, comment="Network address of the registration"),
         sa.Column("created_at", _INSTANT, nullable=False, comment="When it was registered"),
@@ -128,6 +131,30 @@ def _create_clients() -> None:
             _INSTANT,
             nullable=True,
             comment="When an operator disabled it; empty while it works",
+        ),
+        sa.Column(
+            "document_fetched_at",
+            _INSTANT,
+            nullable=True,
+            comment="When its metadata document was last read; empty without a document",
+        ),
+        sa.Column(
+            "document_fresh_until",
+            _INSTANT,
+            nullable=True,
+            comment="Until when its document is used without reading it again",
+        ),
+        sa.Column(
+            "document_changed_at",
+            _INSTANT,
+            nullable=True,
+            comment="When its document last said something new; empty until then",
+        ),
+        sa.Column(
+            "document_withdrawn_at",
+            _INSTANT,
+            nullable=True,
+            comment="When its document was found to be gone; empty while it is there",
         ),
         sa.PrimaryKeyConstraint("client_id", name=op.f("pk_clients")),
         comment="Registered clients (RFC 7591)",

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from app.accounts import people
 from app.accounts.records import User
 from app.audit import Origin
+from app.authorization_server.document_fetcher import Egress
 from app.database import Database
 from app.main import create_app
 from app.routers.services import Services
@@ -288,12 +289,14 @@ def hidden_field(html: str, name: str) -> str:
 
 
 @asynccontextmanager
-async def running_world(database_url: str, **changes: Any) -> AsyncIterator[World]:
+async def running_world(
+    database_url: str, egress: Egress | None = None, **changes: Any
+) -> AsyncIterator[World]:
     """A server on a migrated database, with the settings of `make run` unless changed."""
     values = {"public_url": "http://localhost:8000", "secret_key": SECRET_KEY, **changes}
     settings = Settings(_env_file=None, database_url=database_url, **values)
     clock = FakeClock()
-    app = create_app(settings, clock)
+    app = create_app(settings, clock, egress)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("203.0.113.7", 40000))
         async with httpx2.AsyncClient(transport=transport, base_url=settings.public_url) as http:

@@ -13,7 +13,7 @@ from app.authorization_server.policy import Policy
 from app.authorization_server.records import AuthorizationRequest, Client
 from app.oauth.errors import AccessDenied, OAuthError
 from app.oauth.scopes import OFFLINE_ACCESS, parse_scope
-from app.oauth.uris import redirect_target
+from app.oauth.uris import host_of, is_loopback, redirect_target
 from app.routers.authorize import ANSWER_HEADERS, broken_request
 from app.routers.browser import BrowserDep, forged, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep, find_owner
@@ -130,7 +130,7 @@ def _context(
         "client": {
             "name": client.display_name,
             "client_id": client.client_id,
-            "verified_host": None,
+            "verified_host": _verified_host(client),
             "registered": _registered(client, request.created_at),
         },
         "redirect": {
@@ -168,7 +168,17 @@ def _stay_days(policy: Policy, client: Client) -> int | None:
     return policy.grant_lifetime.days if "refresh_token" in client.grant_types else None
 
 
+def _verified_host(client: Client) -> str | None:
+    """The host that its metadata document was read from over TLS; loopback proves nothing about anyone."""
+    if not client.is_document or is_loopback(client.client_id):
+        return None
+    return host_of(client.client_id)
+
+
 def _registered(client: Client, now: datetime) -> str:
+    if client.is_document:
+        scheme, _, rest = client.client_id.partition("://")
+        return f"described at {scheme}://{rest.partition('/')[0]}"
     days = (now.date() - client.created_at.date()).days
     when = "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
     return (

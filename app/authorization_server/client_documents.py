@@ -1,0 +1,165 @@
+"""Which documents are read when: one fetch in flight per URL, few at all, and only before a new authorization."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+
+from app.audit import Origin, record
+from app.authorization_server import store
+from app.authorization_server.client_metadata_document import describes_the_same, read_document
+from app.authorization_server.document_fetcher import DocumentFetcher, DocumentUnreadable
+from app.authorization_server.policy import Policy
+from app.authorization_server.records import Client
+from app.database import Database, Transaction
+from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, OAuthError
+from app.oauth.uris import InvalidURI, check_client_id_url, host_of, is_client_id_url, is_loopback
+
+_MOST_IN_FLIGHT = 8
+_MOST_OF_ONE_SOURCE = 4
+
+
+class DocumentRefused(OAuthError):
+    """There is no usable metadata document at the address that the app uses as its id.
+
+    Args:
+        words: what is wrong, as a sentence for people.
+        host: whose document it is; empty when the address itself is not usable.
+    """
+
+    error = "invalid_client"
+
+    def __init__(self, words: str, *, reason: str, url: str | None = None) -> None:
+        super().__init__("The client metadata document is not usable.", reason=reason, client_id=url)
+        self.words = words
+        self.host = host_of(url) if url else ""
+
+
+class TooManyFetches(OAuthError):
+    """As many documents as this server reads at once are being read."""
+
+    error = "temporarily_unavailable"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("Too many apps are being looked up now.", reason="document_busy", retry_after=5)
+
+
+class ClientDocuments:
+    """The documents of this process's clients; what was read is kept in the database, for every process."""
+
+    def __init__(self, database: Database, policy: Policy, fetcher: DocumentFetcher) -> None:
+        self._database = database
+        self._policy = policy
+        self._fetcher = fetcher
+        self._in_flight: dict[str, asyncio.Task[DocumentRefused | None]] = {}
+        self._sources: Counter[str] = Counter()
+
+    async def needs_fetch(self, client_id: str, now: datetime) -> bool:
+        """Whether the document of this client id must be read before the app may ask.
+
+        A client that was registered by other means is used as it stands, whatever its id looks like (§6.10).
+
+        Raises:
+            DocumentRefused: the address is not one that is read here.
+        """
+        if not is_client_id_url(client_id):
+            return False
+        async with self._database.reading() as tx:
+            client = await store.find_client(tx, client_id)
+        if client is not None and (not client.is_document or client.disabled_at is not None):
+            return False
+        self._check_address(client_id)
+        return client is None or not _is_fresh(client, now)
+
+    def _check_address(self, client_id: str) -> None:
+        policy = self._policy
+        if not policy.client_documents:
+            raise DocumentRefused("This server does not read such descriptions.", reason="documents_off")
+        try:
+            url = check_client_id_url(client_id, loopback=is_loopback(policy.issuer))
+        except InvalidURI as error:
+            raise DocumentRefused(f"The address {error}.", reason="document_url_invalid") from None
+        hosts = policy.client_document_hosts
+        if hosts is not None and host_of(url) not in hosts:
+            raise DocumentRefused(
+                "This server’s operator did not allow that host.", reason="document_host_not_allowed", url=url
+            )
+
+    async def fetch(self, url: str, origin: Origin) -> None:
+        """Read the document, or wait for the one who is reading it, and store what it says.
+
+        Raises:
+            DocumentRefused: it could not be read, or says something that is refused.
+            TooManyFetches.
+        """
+        task = self._in_flight.get(url)
+        if task is None:
+            source = origin.source
+            if len(self._in_flight) >= _MOST_IN_FLIGHT or self._sources[source] >= _MOST_OF_ONE_SOURCE:
+                raise TooManyFetches
+            task = asyncio.create_task(self._read(url, origin))
+            self._in_flight[url] = task
+            self._sources[source] += 1
+            task.add_done_callback(lambda _: self._landed(url, source))
+        # Someone who closes the page must not take the answer from the others who wait for it.
+        refused = await asyncio.shield(task)
+        if refused is not None:
+            raise DocumentRefused(refused.words, reason=refused.reason or "", url=url)
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        tasks = list(self._in_flight.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _landed(self, url: str, source: str) -> None:
+        del self._in_flight[url]
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]
+
+    async def _read(self, url: str, origin: Origin) -> DocumentRefused | None:
+        async with self._database.reading() as tx:
+            stored = await store.find_client(tx, url)
+        if stored is not None and _is_fresh(stored, origin.now):
+            return None  # someone else was faster
+        try:
+            fetched = await self._fetcher.fetch(url)
+            client = read_document(
+                fetched.document, url, self._policy, origin.now, fetched.fresh_for, origin.source
+            )
+        except DocumentUnreadable as error:
+            if error.gone and stored is not None:
+                async with self._database.transaction() as tx:
+                    await store.withdraw_document(tx, url, origin.now)
+                    await record(tx, "client.withdrawn", origin, reason=error.reason, client_id=url)
+            words = f"The app’s description could not be read: {error.words}."
+            return DocumentRefused(words, reason=error.reason)
+        except (InvalidClientMetadata, InvalidRedirectURI) as error:
+            words = f"The app’s description can’t be used. {error.description}"
+            return DocumentRefused(words, reason="document_invalid")
+        async with self._database.transaction() as tx:
+            await _keep(tx, client, origin)
+        return None
+
+
+def _is_fresh(client: Client, now: datetime) -> bool:
+    until = client.document_fresh_until
+    return client.document_withdrawn_at is None and until is not None and now < until
+
+
+async def _keep(tx: Transaction, client: Client, origin: Origin) -> None:
+    """Store what the document says; a client that came by other means meanwhile stays as it is."""
+    await tx.lock(f"client {client.client_id}")
+    stored = await store.find_client(tx, client.client_id)
+    if stored is None:
+        await store.add_client(tx, client)
+        await record(tx, "client.described", origin, client_id=client.client_id)
+    elif stored.is_document:
+        changed = not describes_the_same(stored, client)
+        changed_at = origin.now if changed else stored.document_changed_at
+        await store.update_document(tx, replace(client, document_changed_at=changed_at))
+        if changed:
+            await record(tx, "client.described", origin, reason="changed", client_id=client.client_id)
