@@ -105,6 +105,8 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self.listeners: dict[str, list[Callable[[Any], None]]] = {}
         options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 5}
+        # Parameters are hashes, names and addresses: they have no place in a log.
+        options["hide_parameters"] = True
         if not self.is_sqlite:
             options["connect_args"] = {"timeout": 5, "command_timeout": 15}
         self.engine: AsyncEngine = create_async_engine(url, **options)
@@ -169,10 +171,12 @@ def _means_unavailable(error: exc.DBAPIError) -> bool:
     # Classes 08, 53, 57: no connection, out of something, starting up or shutting down. Class 40: a deadlock or
     # a conflict that someone had to lose; the whole transaction is undone, and may be tried again.
     state = str(getattr(error.orig, "sqlstate", "") or "")
+    # SQLite: busy, locked, full, unreadable and the like have names of their own; this one is a wrong statement.
+    name = getattr(error.orig, "sqlite_errorname", "")
     return (
         error.connection_invalidated
         or isinstance(error, exc.InterfaceError)
-        or (isinstance(error, exc.OperationalError) and not state)
+        or (isinstance(error, exc.OperationalError) and not state and name != "SQLITE_ERROR")
         or state[:2] in {"08", "40", "53", "57"}
     )
 

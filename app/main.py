@@ -38,6 +38,7 @@ from app.routers.metrics import count_refusal
 from app.routers.middleware import (
     AnswerHeaders,
     BodyLimit,
+    HeadAsGet,
     NoPlainPages,
     OpenPaths,
     PublicPath,
@@ -107,6 +108,7 @@ def create_app(
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
         *([Middleware(NoPlainPages, public_url=settings.public_url)] if secure else []),
         Middleware(OpenPaths),
+        Middleware(HeadAsGet),
         Middleware(BodyLimit, largest=_LARGEST_BODY),
     ]
     app = Application(

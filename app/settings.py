@@ -8,13 +8,16 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.oauth.credentials import mint_secret_key
 from app.oauth.uris import InvalidURI, canonical_url, is_loopback
 
 _SHORTEST_SECRET = 32
+# Parameters of a PostgreSQL URL: those that asyncpg takes, and those that it does well without.
+_UNDERSTOOD = {"ssl", "host", "port", "target_session_attrs", "prepared_statement_cache_size"}
+_NOT_NEEDED = {"channel_binding", "connect_timeout", "application_name", "gssencmode"}
 _SECRET_FILE = Path("data/secret.key")
 
 
@@ -78,11 +81,13 @@ class Settings(BaseSettings):
             url = make_url(f"{scheme}://{rest}")
         except (ArgumentError, ValueError):
             raise ValueError("is not a database URL") from None
-        if "sslmode" in url.query:
-            # libpq's word, which every provider prints; asyncpg knows it as ssl.
-            mode = url.query["sslmode"]
-            url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
-        return url.render_as_string(hide_password=False)
+        if scheme.startswith("sqlite"):
+            if not url.database or url.database == ":memory:":
+                raise ValueError(
+                    "must name a file: every connection to a memory database is a database of its own"
+                )
+            return f"{scheme}://{rest}"
+        return _without_words_of_libpq(url).render_as_string(hide_password=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -169,13 +174,20 @@ def make_private_directory(directory: Path) -> None:
 
 
 def sqlite_path(database_url: str) -> Path | None:
-    """The file of a SQLite URL; None for PostgreSQL and for memory."""
-    scheme, _, path = database_url.partition(":///")
-    return (
-        Path(path.partition("?")[0])
-        if scheme.startswith("sqlite") and path and ":memory:" not in path
-        else None
-    )
+    """The file of a SQLite URL; None for PostgreSQL."""
+    url = make_url(database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def _without_words_of_libpq(url: URL) -> URL:
+    """A URL as providers print it, in the words of asyncpg."""
+    query = {name: value for name, value in url.query.items() if name not in _NOT_NEEDED}
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    for name, value in query.items():
+        if name not in _UNDERSTOOD or not isinstance(value, str):
+            raise ValueError(f"has the parameter {name}, which is not understood here")
+    return url.set(query=query)
 
 
 def _own_secret_key() -> str:

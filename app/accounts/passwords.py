@@ -15,7 +15,6 @@ from app.oauth.errors import TemporarilyUnavailable
 _MEMORY_KIB = 19 * 1024
 _ROUNDS = 2
 _PARALLELISM = 1
-_LONGEST = 1024  # hashing megabytes on request would be a gift to an attacker
 
 _SCHEME = argon2.using(type="ID", memory_cost=_MEMORY_KIB, time_cost=_ROUNDS, parallelism=_PARALLELISM)
 
@@ -23,6 +22,7 @@ _SCHEME = argon2.using(type="ID", memory_cost=_MEMORY_KIB, time_cost=_ROUNDS, pa
 _MOST_WAITING = 100
 
 MINIMUM_LENGTH = 8  # ASVS 5.0 6.2.1
+MAXIMUM_LENGTH = 1024  # hashing megabytes on request would be a gift to an attacker
 
 
 class Passwords:
@@ -39,7 +39,7 @@ class Passwords:
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether the password belongs to the hash; None stands for an unknown person and is always False."""
-        if len(password) > _LONGEST:
+        if len(password) > MAXIMUM_LENGTH:
             return False
         matches = bool(await self._run(_SCHEME.verify, password, password_hash or self._nobody))
         return matches and password_hash is not None

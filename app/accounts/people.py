@@ -4,14 +4,14 @@ import re
 from dataclasses import dataclass
 
 from app.accounts import store
-from app.accounts.passwords import MINIMUM_LENGTH, Passwords
+from app.accounts.passwords import MAXIMUM_LENGTH, MINIMUM_LENGTH, Passwords
 from app.accounts.records import User
 from app.audit import Origin, record
 from app.database import Transaction
 from app.oauth.credentials import mint_id
 
 _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?\Z")
-_EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\Z")
+_EMAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,190}\Z")  # printable ASCII, one @
 
 
 class Refused(Exception):
@@ -102,6 +102,8 @@ async def reset_password(
 
 
 def _checked(password: str) -> str:
-    if len(password) < MINIMUM_LENGTH:
-        raise Refused(f"A password has at least {MINIMUM_LENGTH} characters.")
+    if not MINIMUM_LENGTH <= len(password) <= MAXIMUM_LENGTH:
+        raise Refused(f"A password has {MINIMUM_LENGTH} to {MAXIMUM_LENGTH} characters.")
+    if "\x00" in password or any("\ud800" <= letter <= "\udfff" for letter in password):
+        raise Refused("The password holds a character that can't be typed.")
     return password

@@ -1,9 +1,10 @@
 """Which documents are read when: one fetch in flight per URL, few at all, and only before a new authorization."""
 
 import asyncio
+import logging
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.audit import Origin, record
 from app.authorization_server import store
@@ -17,6 +18,9 @@ from app.oauth.uris import InvalidURI, check_client_id_url, host_of, is_client_i
 
 _MOST_IN_FLIGHT = 8
 _MOST_OF_ONE_SOURCE = 4
+_OLD = timedelta(days=1)
+
+log = logging.getLogger(__name__)
 
 
 class DocumentRefused(OAuthError):
@@ -93,19 +97,34 @@ class ClientDocuments:
             DocumentRefused: it could not be read, or says something that is refused.
             TooManyFetches.
         """
-        task = self._in_flight.get(url)
-        if task is None:
-            source = origin.source
-            if len(self._in_flight) >= _MOST_IN_FLIGHT or self._sources[source] >= _MOST_OF_ONE_SOURCE:
-                raise TooManyFetches
-            task = asyncio.create_task(self._read(url, origin))
-            self._in_flight[url] = task
-            self._sources[source] += 1
-            task.add_done_callback(lambda _: self._landed(url, source))
+        task = self._in_flight.get(url) or self._start(url, origin)
         # Someone who closes the page must not take the answer from the others who wait for it.
         refused = await asyncio.shield(task)
         if refused is not None:
             raise DocumentRefused(refused.words, reason=refused.reason or "", url=url)
+
+    def renew_soon(self, client: Client, origin: Origin) -> None:
+        """Read an old document of a client that is in use once more, without anyone waiting for it.
+
+        A client that only refreshes never comes to the authorization endpoint, and would be cut off in the end.
+        """
+        fetched_at = client.document_fetched_at
+        if fetched_at is None or origin.now < fetched_at + _OLD or client.client_id in self._in_flight:
+            return
+        try:
+            self._start(client.client_id, origin)
+        except TooManyFetches:
+            return  # the next refresh tries again
+
+    def _start(self, url: str, origin: Origin) -> asyncio.Task[DocumentRefused | None]:
+        source = origin.source
+        if len(self._in_flight) >= _MOST_IN_FLIGHT or self._sources[source] >= _MOST_OF_ONE_SOURCE:
+            raise TooManyFetches
+        task = asyncio.create_task(self._read(url, origin))
+        self._in_flight[url] = task
+        self._sources[source] += 1
+        task.add_done_callback(lambda task: self._landed(task, url, source))
+        return task
 
     async def close(self) -> None:
         """Give up what is being read."""
@@ -114,7 +133,9 @@ class ClientDocuments:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _landed(self, url: str, source: str) -> None:
+    def _landed(self, task: asyncio.Task[DocumentRefused | None], url: str, source: str) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("The document at %s could not be kept: %s", url, type(task.exception()).__name__)
         del self._in_flight[url]
         self._sources[source] -= 1
         if not self._sources[source]:

@@ -26,7 +26,7 @@ ClientArgument = Annotated[str, typer.Argument(help="The client's id.")]
 @commands.command("list")
 def list_(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 100,
-    offset: Annotated[int, typer.Option(min=0, help="How many to leave out.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, max=2**31, help="How many to leave out.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Who registered, the newest first."""

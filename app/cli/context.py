@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from app.accounts.passwords import Passwords
 from app.audit import Origin
@@ -69,3 +69,5 @@ def run(action: Callable[[Command], Awaitable[T]]) -> T:
         )
     except (OperationalError, ProgrammingError):
         refuse("The database has no tables, or old ones: run `ostiary migrate` first.")
+    except (DBAPIError, UnicodeError):
+        refuse("The database does not take these values; are there unreadable characters in them?")

@@ -21,7 +21,7 @@ def list_(
     user: Annotated[str | None, typer.Option(help="Only this person's.")] = None,
     client: Annotated[str | None, typer.Option(help="Only this client's.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 100,
-    offset: Annotated[int, typer.Option(min=0, help="How many to leave out.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, max=2**31, help="How many to leave out.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Who allowed what to whom, the newest first."""

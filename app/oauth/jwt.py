@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey, OctKey
 ALGORITHM = "ES256"
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068 §2.1, a media type
 
-_LONGEST = 8192
+LONGEST = 8192
 
 
 class InvalidJWT(Exception):
@@ -78,7 +78,7 @@ def verify(token: str, keys: Mapping[str, VerificationKey], token_type: str) -> 
     Raises:
         InvalidJWT: anything about the token is wrong.
     """
-    if len(token) > _LONGEST:
+    if len(token) > LONGEST:
         raise InvalidJWT("too long")
     try:
         header = _unverified_header(token)

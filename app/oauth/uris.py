@@ -80,6 +80,9 @@ FORBIDDEN_SCHEMES = frozenset(
     }
 )
 
+# What an authorization response adds, each exactly once (RFC 6749 §4.1.2, RFC 9207 §2).
+_ANSWER_NAMES = {"code", "state", "iss", "error", "error_description", "error_uri"}
+
 
 class InvalidURI(ValueError):
     """The URI is not acceptable; the message says why in words for a developer."""
@@ -174,12 +177,20 @@ def check_redirect_uri(uri: str, private_use_schemes: Collection[str]) -> str:
             raise InvalidURI("redirect URIs must spell their scheme in lower case")
         if scheme == "http" and _host(parts) not in LOOPBACK_HOSTS:
             raise InvalidURI("redirect URIs must use https, except on loopback")
-    elif "." not in scheme and scheme not in private_use_schemes:
+    else:
+        _check_private_use(scheme, uri, private_use_schemes)
+    names = {pair.partition("=")[0] for pair in uri.partition("?")[2].split("&")}
+    if names & _ANSWER_NAMES:
+        raise InvalidURI("redirect URIs must not carry parameters of the answer in their own query")
+    return uri
+
+
+def _check_private_use(scheme: str, uri: str, private_use_schemes: Collection[str]) -> None:
+    if "." not in scheme and scheme not in private_use_schemes:
         raise InvalidURI("redirect URIs with a private-use scheme need a reverse domain name as their scheme")
-    elif any(letter in uri for letter in "[]@"):
+    if any(letter in uri for letter in "[]@"):
         # Nothing that could be taken for a user name or an address: the page shows what stands there as a host.
         raise InvalidURI("redirect URIs with a private-use scheme must not hold brackets or an at sign")
-    return uri
 
 
 def redirect_uri_matches(registered: str, requested: str) -> bool:

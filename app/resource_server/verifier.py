@@ -69,6 +69,8 @@ class AccessTokenVerifier:
             InvalidToken: it is not good here and now.
             RevocationsUnknown: nobody can tell at present whether it is revoked.
         """
+        if len(token) > jwt.LONGEST:
+            raise InvalidToken("The access token is malformed.")
         now = self._clock.now()
         # Only a digest is remembered: this memory holds nothing that could be used as a token.
         digest = hashlib.sha256(token.encode()).digest()

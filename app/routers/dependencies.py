@@ -12,7 +12,7 @@ from app.database import Transaction
 from app.oauth.credentials import mint_reference
 from app.oauth.errors import InvalidRequest, OAuthError, TooManyRequests
 from app.oauth.parameters import Parameters, parse_parameters
-from app.routers.errors import PageError
+from app.routers.errors import PageError, endpoint_of
 from app.routers.services import Services
 
 
@@ -52,7 +52,7 @@ async def record_refusal(tx: Transaction, request: Request, origin: Origin, refu
     refusal.reference = refusal.reference or mint_reference()
     await record(
         tx,
-        f"refused {request.url.path}",
+        f"refused {endpoint_of(request)}",
         origin,
         outcome=refusal.error,
         reason=refusal.reason or refusal.description,

@@ -108,7 +108,7 @@ def wants_page(request: Request) -> bool:
 
 
 async def _refused(request: Request, error: OAuthError) -> Response:
-    count_refusal(_endpoint(request), error.error)
+    count_refusal(endpoint_of(request), error.error)
     if not wants_page(request):
         return oauth_error_response(error)
     page = PageError(
@@ -122,7 +122,7 @@ async def _refused(request: Request, error: OAuthError) -> Response:
 
 
 async def _refused_page(request: Request, error: PageError) -> Response:
-    count_refusal(_endpoint(request), error.cause.error if error.cause else "page")
+    count_refusal(endpoint_of(request), error.cause.error if error.cause else "page")
     return page_error_response(request, error)
 
 
@@ -180,6 +180,7 @@ def _not_found(request: Request) -> Response:
     )
 
 
-def _endpoint(request: Request) -> str:
+def endpoint_of(request: Request) -> str:
+    """The route's template, which comes from a fixed set; never the path, in which anything can stand."""
     route = request.scope.get("route")
     return getattr(route, "path", "none")

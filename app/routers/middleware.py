@@ -84,6 +84,24 @@ class BodyLimit:
             await answer(scope, receive, send)
 
 
+class HeadAsGet:
+    """Answers HEAD as GET without a body (RFC 9110 §9.3.2); FastAPI's routes know GET only."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, send_without_body)
+        else:
+            await self._app(scope, receive, send)
+
+
 class OpenPaths:
     """CORS on the paths for machines only."""
 

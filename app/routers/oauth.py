@@ -83,6 +83,7 @@ async def token(
         request: Any = grant.parse(form)
         context = TokenContext(tx, origin, services.keys, services.signing_keys, services.policy, find_owner)
         response = await grant.exchange(context, client, request)
+        services.client_documents.renew_soon(client, origin)
     except (InvalidClient, InvalidGrant) as error:
         await services.limits.count_client_failure(origin.source, error.client_id)
         raise

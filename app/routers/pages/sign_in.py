@@ -111,6 +111,9 @@ async def sign_in(
             )
             return _page(http, services, browser, view, error=_REFUSED, status=401)
         await renew_hash(tx, services.passwords, user, password)
+        if browser.session_id:
+            # Whoever was signed in before is so no longer, on the server too (ASVS 7.2.4).
+            await store.delete_sessions(tx, services.keys.hashes(browser.session_id))
         agent = http.headers.get("user-agent")
         session_id = await start_session(tx, services.keys, user, origin, browser.id, agent)
     await services.limits.forget_tries(username, origin.source, device)

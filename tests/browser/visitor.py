@@ -1,0 +1,110 @@
+"""A person at a browser, and everything that the browser complains about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx2
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, expect
+
+from tests.support.process import ServerProcess
+from tests.support.world import CHALLENGE, PASSWORD
+
+USERNAME = "alice"
+# What the console says about the page itself when it is an error page: no mistake of the page.
+OF_THE_PAGE_ITSELF = "Failed to load resource: the server responded with a status of "
+REPORT_VIOLATIONS = """
+document.addEventListener('securitypolicyviolation', (event) => {
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
+
+
+@dataclass
+class Site:
+    """The server under test, and the clients that were registered with it."""
+
+    process: ServerProcess
+    _clients: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Its address as the browser knows it."""
+        return self.process.settings["PUBLIC_URL"]
+
+    async def client(self, redirect_uri: str, **metadata: Any) -> dict[str, Any]:
+        """A public client with this address; the same for everybody who asks for the same."""
+        body = {
+            "client_name": "MCP Inspector",
+            "redirect_uris": [redirect_uri],
+            "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token"],
+            **metadata,
+        }
+        if repr(body) not in self._clients:
+            async with httpx2.AsyncClient() as http:
+                answer = await http.post(f"{self.process.url}/oauth/register", json=body)
+            assert answer.status_code == 201, answer.text
+            self._clients[repr(body)] = answer.json()
+        return self._clients[repr(body)]
+
+    def authorization(self, client: Mapping[str, Any], **changes: str) -> str:
+        """The address that an app opens in the browser."""
+        parameters = {
+            "response_type": "code",
+            "client_id": client["client_id"],
+            "redirect_uri": client["redirect_uris"][0],
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+            "state": "some state",
+            "scope": "mcp profile email offline_access",
+            "resource": f"{self.url}/mcp",
+            **changes,
+        }
+        return f"{self.url}/authorize?{urlencode(parameters)}"
+
+
+class Visitor:
+    """One browser profile with one page open."""
+
+    def __init__(self, site: Site, context: BrowserContext, page: Page) -> None:
+        self.site = site
+        self.context = context
+        self.page = page
+        self.complaints: list[str] = []
+        self.requested: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", self._requested)
+
+    async def sign_in(self, password: str = PASSWORD, username: str = USERNAME) -> None:
+        """Fill in the form of the page and send it."""
+        await self.page.fill("input[name=username]", username)
+        await self.page.fill("input[name=password]", password)
+        await self.page.click("form button[type=submit]")
+
+    async def signed_in(self) -> None:
+        """Sign in without any app."""
+        await self.page.goto(f"{self.site.url}/login")
+        await self.sign_in()
+        await expect(self.page).to_have_url(f"{self.site.url}/")
+
+    async def ask(self, client: Mapping[str, Any], **changes: str) -> None:
+        """Open what an app opens, signing in on the way, up to the question."""
+        await self.page.goto(self.site.authorization(client, **changes))
+        if await self.page.locator("input[name=password]").count():
+            await self.sign_in()
+        await expect(self.page.locator("button[name=decision]")).to_have_count(2)
+
+    async def press(self, decision: str) -> None:
+        """Press a button of the question."""
+        await self.page.click(f"button[name=decision][value={decision}]", no_wait_after=True)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.text.startswith(OF_THE_PAGE_ITSELF) and message.location["url"] == self.page.url:
+            return
+        self.complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
+
+    def _requested(self, request: Request) -> None:
+        self.requested.append(request.url)
