@@ -9,7 +9,7 @@ from datetime import timedelta
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import __version__
@@ -36,12 +36,12 @@ from app.routers.errors import install_error_handlers
 from app.routers.limits import Limits
 from app.routers.metrics import count_refusal
 from app.routers.middleware import (
-    AnswerHeaders,
     BodyLimit,
     HeadAsGet,
     NoPlainPages,
     OpenPaths,
     PublicPath,
+    answer_headers,
     open_to_browsers,
 )
 from app.routers.pages import consent, info, sign_in
@@ -78,12 +78,18 @@ class Application(FastAPI):
 
     mcp_paths: frozenset[str] = frozenset()
     mcp_endpoint: ASGIApp | None = None
+    answer_headers: Sequence[tuple[bytes, bytes]] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self.answer_headers]
+            await send(message)
+
         if self.mcp_endpoint is not None and scope["type"] == "http" and scope["path"] in self.mcp_paths:
-            await self.mcp_endpoint(scope, receive, send)
+            await self.mcp_endpoint(scope, receive, send_with_headers)
         else:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_with_headers)
 
 
 def create_app(
@@ -103,7 +109,6 @@ def create_app(
     prefix = settings.path_prefix
     secure = settings.public_url.startswith("https://")
     middleware = [
-        Middleware(AnswerHeaders, secure=secure),
         *([Middleware(PublicPath, prefix=prefix)] if prefix else []),
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
         *([Middleware(NoPlainPages, public_url=settings.public_url)] if secure else []),
@@ -120,6 +125,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.answer_headers = answer_headers(secure)
     app.mcp_paths = frozenset({"/mcp", "/mcp/", f"{prefix}/mcp", f"{prefix}/mcp/"})
     app.state.templates = make_templates(prefix)
     app.mount("/static", StaticFiles(directory=STATIC))
@@ -173,9 +179,7 @@ class _Runtime:
             manager = session_manager(services.mcp, settings.serves_sessions)
             await stack.enter_async_context(manager.run())
             guard = self._make_guard(services, revocations, manager.asgi_app)
-            app.mcp_endpoint = AnswerHeaders(
-                open_to_browsers(BodyLimit(guard, _LARGEST_MESSAGE)), services.address.secure
-            )
+            app.mcp_endpoint = open_to_browsers(BodyLimit(guard, _LARGEST_MESSAGE))
             if self.whole_process:
                 # What was loaded until now stays; the collector need not look at it again (p99 of calls).
                 gc.freeze()

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
             url = canonical_url(value)
         except InvalidURI as error:
             raise ValueError(str(error)) from None
+        path = urlsplit(url).path
+        if "//" in path or "%" in path or path.endswith("/mcp"):
+            raise ValueError("must have a plain path prefix, which does not end in /mcp")
         if url.startswith("http://") and not is_loopback(url):
             raise ValueError("must be https, except on loopback")
         return url

@@ -32,6 +32,15 @@ async def authenticate(passwords: Passwords, user: User | None, password: str) -
     return user if user is not None and matches and user.disabled_at is None else None
 
 
+async def still_stands(tx: Transaction, user: User) -> bool:
+    """Whether nothing changed while the password was verified: not disabled, deleted, or given another password.
+
+    It stays so until the transaction ends.
+    """
+    now = await store.find_user(tx, user.id, hold=True)
+    return now is not None and now.disabled_at is None and now.password_hash == user.password_hash
+
+
 async def renew_hash(tx: Transaction, passwords: Passwords, user: User, password: str) -> None:
     """Hash a password anew that was stored with lower parameters than today's."""
     if passwords.is_outdated(user.password_hash):

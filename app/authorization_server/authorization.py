@@ -46,7 +46,6 @@ class ClientRedirect:
 
     client: Client
     redirect_uri: str
-    given: bool
     state: str | None
 
 
@@ -97,7 +96,7 @@ async def identify(tx: Transaction, parameters: Parameters) -> ClientRedirect:
             reason="redirect_uri_mismatch",
             client_id=client.client_id,
         )
-    return ClientRedirect(client, redirect_uri, requested is not None, parameters.get("state"))
+    return ClientRedirect(client, redirect_uri, parameters.get("state"))
 
 
 def validate(parameters: Parameters, target: ClientRedirect, policy: Policy) -> ValidRequest:
@@ -166,7 +165,6 @@ async def park(
         browser_hash=browser_hash,
         client_id=request.target.client.client_id,
         redirect_uri=request.target.redirect_uri,
-        redirect_uri_given=request.target.given,
         scope=format_scope(request.scopes),
         dropped_scope=format_scope(request.dropped),
         resource=request.resource,
@@ -238,7 +236,6 @@ async def approve(
     stored_code = AuthorizationCode(
         code_hash=keys.hash(code),
         grant_id=grant.id,
-        redirect_uri_given=request.redirect_uri_given,
         code_challenge=request.code_challenge,
         created_at=origin.now,
         expires_at=origin.now + policy.code_lifetime,

@@ -1,5 +1,6 @@
 """What a client may say about itself (RFC 7591 §2), whether it registers or publishes a document."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
 GRANT_TYPES = ("authorization_code", "refresh_token")
 RESPONSE_TYPES = ("code",)
 _MOST_REDIRECT_URIS = 20
+# Letters and symbols that are drawn as nothing: the Hangul fillers and the empty braille pattern.
+_LOOKS_EMPTY = "\u115f\u1160\u3164\uffa0\u2800"
+_MARKS = re.compile("M{4}")
 _LONGEST_NAME = 200
 _LONGEST_TEXT = 500
 # Fields that are kept for people to read; nothing is ever fetched from their URLs.
@@ -94,7 +98,12 @@ def _name(metadata: Mapping[str, Any]) -> str | None:
     # something else than it is; surrogates cannot be stored.
     if any(unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for letter in name):
         raise InvalidClientMetadata("client_name holds a character that can't be shown.")
-    return " ".join(name.split()) or None
+    name = " ".join(name.split())
+    if not any(unicodedata.category(letter)[0] in "LNSP" and letter not in _LOOKS_EMPTY for letter in name):
+        raise InvalidClientMetadata("client_name holds nothing that can be seen.")
+    if _MARKS.search("".join(unicodedata.category(letter)[0] for letter in name)):
+        raise InvalidClientMetadata("client_name piles up marks on a letter.")
+    return name
 
 
 def _scope(metadata: Mapping[str, Any], policy: Policy) -> str | None:

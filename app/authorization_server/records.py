@@ -59,7 +59,6 @@ class AuthorizationRequest:
     browser_hash: TokenHash
     client_id: str
     redirect_uri: str
-    redirect_uri_given: bool
     scope: str
     dropped_scope: str
     resource: str
@@ -99,7 +98,6 @@ class AuthorizationCode:
 
     code_hash: TokenHash
     grant_id: str
-    redirect_uri_given: bool
     code_challenge: str
     created_at: datetime
     expires_at: datetime

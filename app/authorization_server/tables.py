@@ -34,7 +34,7 @@ clients = sa.Table(
     ),
     sa.Column("registered_from", sa.Text, comment="Network address of the registration"),
     sa.Column("created_at", UTCDateTime, nullable=False, index=True, comment="When it was registered"),
-    sa.Column("last_used_at", UTCDateTime, comment="Last approval by a person or token request"),
+    sa.Column("last_used_at", UTCDateTime, comment="When a person last approved it"),
     sa.Column("disabled_at", UTCDateTime, comment="When an operator disabled it; empty while it works"),
     sa.Column(
         "document_fetched_at",
@@ -76,7 +76,6 @@ authorization_requests = sa.Table(
         comment="Who asks",
     ),
     sa.Column("redirect_uri", sa.Text, nullable=False, comment="Where the answer goes"),
-    sa.Column("redirect_uri_given", sa.Boolean, nullable=False, comment="Whether the request named it"),
     sa.Column("scope", sa.Text, nullable=False, comment="Scope that is asked for and known here"),
     sa.Column(
         "dropped_scope", sa.Text, nullable=False, comment="Scope that was asked for and is not known here"
@@ -142,9 +141,6 @@ authorization_codes = sa.Table(
         nullable=False,
         index=True,
         comment="The grant that it opens",
-    ),
-    sa.Column(
-        "redirect_uri_given", sa.Boolean, nullable=False, comment="Whether the request named the redirect URI"
     ),
     sa.Column("code_challenge", sa.Text, nullable=False, comment="PKCE challenge, S256"),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was issued"),

@@ -1,14 +1,17 @@
 """The bearer check, as pure ASGI in front of the protected application: reads headers only, never the body."""
 
+import logging
 from collections.abc import Callable, Collection, Iterable
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.oauth.uris import LOOPBACK_HOSTS
 from app.resource_server.challenge import Challenge, Challenges, refusal
 from app.resource_server.revocations import RevocationsUnknown
 from app.resource_server.verifier import AccessTokenVerifier, Caller, InvalidToken
+
+log = logging.getLogger(__name__)
 
 
 class OriginCheck:
@@ -66,7 +69,7 @@ class BearerGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            caller = await self._identify(scope)
+            caller, token = await self._identify(scope)
         except _Refused as refused:
             self._refused(refused.error)
             answer = refused.challenge
@@ -77,12 +80,28 @@ class BearerGuard:
         scope["headers"] = _without_credentials(scope["headers"])
         reset = auth_context_var.set(caller)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._while_valid(token, send))
+        except* _Ended:  # perhaps inside the group of a task that was streaming
+            log.info("A stream ended with its token: %s", caller.principal.token_id)
         finally:
             auth_context_var.reset(reset)
 
-    async def _identify(self, scope: Scope) -> Caller:
-        """Who sends this request.
+    def _while_valid(self, token: str, send: Send) -> Send:
+        """`send`, but a stream that stays open says nothing more once its token is expired or revoked."""
+
+        async def checked(message: Message) -> None:
+            if message.get("more_body"):
+                try:
+                    await self._verifier.verify(token)
+                except (InvalidToken, RevocationsUnknown):
+                    await send({"type": "http.response.body", "body": b""})
+                    raise _Ended from None
+            await send(message)
+
+        return checked
+
+    async def _identify(self, scope: Scope) -> tuple[Caller, str]:
+        """Who sends this request, and with which token.
 
         Raises:
             _Refused: with the answer.
@@ -101,7 +120,11 @@ class BearerGuard:
             raise _Refused(_UNAVAILABLE, "temporarily_unavailable") from None
         if not self._required <= caller.principal.scopes:
             raise _Refused(self._challenges.insufficient_scope(sorted(self._required)), "insufficient_scope")
-        return caller
+        return caller, token
+
+
+class _Ended(OSError):
+    """To the application: the client is gone."""
 
 
 class _Refused(Exception):

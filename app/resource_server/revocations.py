@@ -6,6 +6,7 @@ at once; the others are woken, or find out at their next poll.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ class Revocations:
             except Exception:
                 log.exception("Revocations can't be read")
             await asyncio.sleep(_PAUSE.total_seconds())
-            try:
-                await asyncio.wait_for(self._woken.wait(), POLL_EVERY.total_seconds())
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 it can swallow a cancellation that comes with the wake-up.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_EVERY.total_seconds()):
+                    await self._woken.wait()

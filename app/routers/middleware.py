@@ -39,8 +39,8 @@ class PublicPath:
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(self._prefix + "/"):
-            scope = {**scope, "path": scope["path"].removeprefix(self._prefix), "raw_path": None}
+        if scope["type"] == "http" and (scope["path"] + "/").startswith(self._prefix + "/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self._prefix) or "/", "raw_path": None}
         await self._app(scope, receive, send)
 
 
@@ -114,20 +114,9 @@ class OpenPaths:
         await (self._open if is_open else self._app)(scope, receive, send)
 
 
-class AnswerHeaders:
-    """Headers that every answer carries: never guess a type (ASVS 3.4.4), and on https come back by https only."""
-
-    def __init__(self, app: ASGIApp, secure: bool) -> None:
-        self._app = app
-        self._headers = [(b"x-content-type-options", b"nosniff"), *([_HSTS] if secure else [])]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._headers]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+def answer_headers(secure: bool) -> list[tuple[bytes, bytes]]:
+    """What every answer carries: never guess a type (ASVS 3.4.4), and on https come back by https only."""
+    return [(b"x-content-type-options", b"nosniff"), *([_HSTS] if secure else [])]
 
 
 class NoPlainPages:

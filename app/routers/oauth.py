@@ -28,7 +28,6 @@ from app.routers.dependencies import (
 
 router = APIRouter(prefix="/oauth", tags=["oauth"])
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-_DEEPEST_JSON = 10
 
 
 async def read_metadata(request: Request, services: ServicesDep, origin: OriginDep) -> object:

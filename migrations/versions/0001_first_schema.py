@@ -123,9 +123,7 @@ def _create_clients() -> None:
         ),
         sa.Column("registered_from", sa.Text(), nullable=True, comment="Network address of the registration"),
         sa.Column("created_at", _INSTANT, nullable=False, comment="When it was registered"),
-        sa.Column(
-            "last_used_at", _INSTANT, nullable=True, comment="Last approval by a person or token request"
-        ),
+        sa.Column("last_used_at", _INSTANT, nullable=True, comment="When a person last approved it"),
         sa.Column(
             "disabled_at",
             _INSTANT,
@@ -239,7 +237,6 @@ def _create_authorization_requests() -> None:
         ),
         sa.Column("client_id", sa.Text(), nullable=False, comment="Who asks"),
         sa.Column("redirect_uri", sa.Text(), nullable=False, comment="Where the answer goes"),
-        sa.Column("redirect_uri_given", sa.Boolean(), nullable=False, comment="Whether the request named it"),
         sa.Column("scope", sa.Text(), nullable=False, comment="Scope that is asked for and known here"),
         sa.Column(
             "dropped_scope",
@@ -346,12 +343,6 @@ def _create_authorization_codes() -> None:
         "authorization_codes",
         sa.Column("code_hash", sa.Text(), nullable=False, comment="Keyed hash of the code"),
         sa.Column("grant_id", sa.Text(), nullable=False, comment="The grant that it opens"),
-        sa.Column(
-            "redirect_uri_given",
-            sa.Boolean(),
-            nullable=False,
-            comment="Whether the request named the redirect URI",
-        ),
         sa.Column("code_challenge", sa.Text(), nullable=False, comment="PKCE challenge, S256"),
         sa.Column("created_at", _INSTANT, nullable=False, comment="When it was issued"),
         sa.Column("expires_at", _INSTANT, nullable=False, comment="When it stops working"),

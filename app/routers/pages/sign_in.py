@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts import store
 from app.accounts.records import User
-from app.accounts.sign_in import authenticate, renew_hash, sign_out, start_session
+from app.accounts.sign_in import authenticate, renew_hash, sign_out, start_session, still_stands
 from app.audit import record
 from app.authorization_server import store as requests
 from app.authorization_server.records import Client
@@ -100,7 +100,7 @@ async def sign_in(
         return page
     user = await authenticate(services.passwords, known, password)
     async with services.database.transaction() as tx:
-        if user is None:
+        if user is None or not await still_stands(tx, user):
             count_refusal("/login", "wrong_password")
             await record(
                 tx,
