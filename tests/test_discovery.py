@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.support.internet import Internet, document
 from tests.support.world import REDIRECT_URI, World, answer_of, mcp_call
 
 ISSUER = "http://localhost:8000"
@@ -297,13 +298,21 @@ async def test_dsc_8_iss_is_in_every_answer_as_promised(world: World) -> None:
     assert [answer_of(answer.headers["location"]).get("iss") for answer in answers] == [ISSUER] * 3
 
 
-async def test_dsc_8_client_id_metadata_documents_are_promised_only_while_they_work(world: World) -> None:
+@pytest.mark.parametrize("on", [pytest.param(True, id="DSC-8-on"), pytest.param(False, id="DSC-8-off")])
+async def test_client_id_metadata_documents_are_promised_only_while_they_work(
+    make_world: Callable[..., Any], internet: Internet, on: bool
+) -> None:
+    world = await make_world(egress=internet.egress(), client_id_metadata_documents=on)
+    await world.create_user("alice")
     promised = (await metadata(world)).get("client_id_metadata_document_supported", False)
-    client = {"client_id": "https://client.invalid/client.json", "redirect_uris": [REDIRECT_URI]}
-    answer = await world.authorize(world.browser(), client)
-    assert answer.status_code == 400
-    # Who supports them has asked for the document and says so; who does not never heard of the client.
-    assert ("document" in answer.text.lower()) is promised
+    assert promised is on
+    if on:
+        assert (await world.redeem(document(), await world.code(document()))).status_code == 200
+    else:
+        refused = await world.authorize(world.browser(), document())
+        assert refused.status_code == 400
+        assert "location" not in refused.headers
+        assert (internet.lookups, internet.connections) == ([], [])
 
 
 async def test_every_scope_that_is_named_can_be_had(world: World) -> None:

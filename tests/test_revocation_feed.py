@@ -13,10 +13,10 @@ from tests.support.world import FakeClock
 class NothingRevoked:
     """A source without news."""
 
-    async def after(self, _number: int | None) -> Sequence[Any]:  # noqa: ARG002 - as the protocol names it
+    async def after(self, _number: int | None) -> Sequence[Any]:
         return ()
 
-    async def any_revoked(self, _subjects: Collection[str]) -> bool:  # noqa: ARG002 - as the protocol names it
+    async def any_revoked(self, _subjects: Collection[str]) -> bool:
         return False
 
 
