@@ -1,6 +1,5 @@
 """Engines for SQLite and PostgreSQL, the shared metadata, the UTC column type and the transaction."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,8 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-
-log = logging.getLogger(__name__)
 
 metadata = sa.MetaData(
     naming_convention={
@@ -163,7 +160,6 @@ class _translated_errors:  # noqa: N801 - a context manager that reads like a fu
         if isinstance(error, exc.DBAPIError) and not _means_unavailable(error):
             return
         if isinstance(error, exc.DBAPIError | exc.TimeoutError | OSError):
-            log.warning("The database is not available: %s", type(error).__name__)
             raise DatabaseUnavailable(type(error).__name__) from error
 
 

@@ -68,14 +68,18 @@ async def test_who_brings_no_token_is_shown_the_way(
     assert await back_channel.records_of(world) > recorded
 
 
-async def test_rsv_1_the_challenge_leads_to_the_metadata(make_world: MakeWorld) -> None:
-    world = await make_world(public_url="https://mcp.example/base")
+@pytest.mark.parametrize("prefix", ["", "/base"])
+async def test_rsv_1_the_challenge_leads_to_the_metadata(make_world: MakeWorld, prefix: str) -> None:
+    """RFC 9728 §3.1: the well-known part stands between the host and the path of the resource."""
+    world = await make_world(public_url=f"https://mcp.example{prefix}")
     async with world.machine() as machine:
-        answer = await machine.post("https://mcp.example/mcp", json=mcp_call("whoami", {}))
-        if answer.status_code == 404:
-            answer = await machine.post("https://mcp.example/base/mcp", json=mcp_call("whoami", {}))
+        answer = await machine.post(f"https://mcp.example{prefix}/mcp", json=mcp_call("whoami", {}))
+        assert answer.status_code == 401
+        address = challenge_of(answer)["resource_metadata"]
+        metadata = (await machine.get(address)).json()
 
-    assert challenge_of(answer)["resource_metadata"].startswith("https://mcp.example/")
+    assert address == f"https://mcp.example/.well-known/oauth-protected-resource{prefix}/mcp"
+    assert metadata["resource"] == world.settings.resource
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH", "HEAD"])

@@ -3,6 +3,8 @@
 Exit code 0 when it worked, 1 when it was refused (one sentence on stderr), 2 for wrong usage.
 """
 
+import logging
+
 import typer
 
 from app.cli import clients, grants, serve, users
@@ -23,4 +25,6 @@ cli.add_typer(grants.commands, name="grants")
 
 def main() -> None:
     """Entry point of the `ostiary` script."""
+    # Commands answer in one sentence; only `serve` has a log, and gives it a place of its own.
+    logging.getLogger("app").addHandler(logging.NullHandler())
     cli()

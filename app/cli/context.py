@@ -14,7 +14,7 @@ from app.cli.output import refuse
 from app.clock import SystemClock
 from app.database import Database, DatabaseUnavailable, Transaction
 from app.oauth.credentials import Keys
-from app.settings import InvalidSettings, Settings, load_settings
+from app.settings import InvalidSettings, Settings, load_settings, sqlite_path
 
 T = TypeVar("T")
 
@@ -50,6 +50,9 @@ def settings_or_refuse() -> Settings:
 def run(action: Callable[[Command], Awaitable[T]]) -> T:
     """Run a command against the configured database, and refuse in one sentence when that is not there."""
     settings = settings_or_refuse()
+    path = sqlite_path(settings.database_url)
+    if path is not None and not path.exists():
+        refuse(f"The database {path} does not exist: run `ostiary migrate` first.")
 
     async def body() -> T:
         database = Database(settings.database_url, 2)

@@ -244,7 +244,7 @@ def _split(url: str) -> SplitResult:
     if port == 0 or parts.netloc.endswith(":"):
         raise InvalidURI("must have a valid host and port")
     host = _host(parts)
-    if not _HOST.match(host) and not _is_ipv6(host):
+    if ("[" in parts.netloc or not _HOST.match(host)) and not _is_ipv6(host):
         raise InvalidURI("must have a valid host and port")
     return parts
 

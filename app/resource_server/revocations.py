@@ -106,14 +106,18 @@ class Revocations:
 
     async def run(self) -> None:
         """Poll until cancelled."""
+        known = True
         while True:
             self._woken.clear()
             try:
                 await self.poll()
+                known = True
             except RevocationsUnknown:
-                log.warning(
-                    "Revocations can't be read; after %s s every call asks.", FRESH_FOR.total_seconds()
-                )
+                if known:
+                    log.warning(
+                        "Revocations can't be read; after %s s every call asks.", FRESH_FOR.total_seconds()
+                    )
+                known = False
             except Exception:
                 log.exception("Revocations can't be read")
             await asyncio.sleep(_PAUSE.total_seconds())

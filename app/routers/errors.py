@@ -126,7 +126,8 @@ async def _refused_page(request: Request, error: PageError) -> Response:
     return page_error_response(request, error)
 
 
-async def _unavailable(request: Request, _error: DatabaseUnavailable) -> Response:
+async def _unavailable(request: Request, error: DatabaseUnavailable) -> Response:
+    log.warning("%s %s found no database: %s", request.method, endpoint_of(request), error)
     return await _refused(request, TemporarilyUnavailable())
 
 
