@@ -119,6 +119,7 @@ class Revocations:
                     )
                 known = False
             except Exception:
+                # Whatever it was, this loop must not end: the next poll may work, and until then every call asks.
                 log.exception("Revocations can't be read")
             await asyncio.sleep(_PAUSE.total_seconds())
             # Not wait_for: before Python 3.12 it can swallow a cancellation that comes with the wake-up.

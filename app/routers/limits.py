@@ -1,4 +1,5 @@
-"""Rate limits, through the `limits` library: failures are counted, not work that succeeds.
+"""Rate limits, through the `limits` library: failures are counted, not work that succeeds (a sign-in is counted
+before it is tried, and taken back when it was right).
 
 Many people share one address (an office, claude.ai), so nothing that is valid is refused because a neighbour of it
 guesses; only registrations, which need no proof of anything, are counted as such.

@@ -103,7 +103,9 @@ class ServerProcess:
             assert code is None, f"it ended with {code}:\n{self.out}\n{self.err}"
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
-            time.sleep(LOOK_EVERY)
+            # Looked at again after a moment, or at once when it ends.
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(LOOK_EVERY)
         raise AssertionError(f"nothing listens on {self.port}:\n{self.out}\n{self.err}")
 
     def send(self, number: signal.Signals) -> None:
