@@ -2,9 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from types import MappingProxyType
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -18,20 +18,20 @@ from app.authorization_server import keys as signing_keys
 from app.authorization_server.client_documents import ClientDocuments
 from app.authorization_server.document_fetcher import DocumentFetcher, Egress
 from app.authorization_server.grant_store import REVOCATIONS_CHANNEL
-from app.authorization_server.policy import Policy
+from app.authorization_server.policy import Resource
 from app.clock import Clock, SystemClock
+from app.configuration import policy_of
 from app.database import Database
 from app.local_verifier import DatabaseRevocations
-from app.mcp_server.endpoint import load_server, session_manager
+from app.mcp_server.endpoint import AnyServer, load_server, session_manager
 from app.notifications import listen
 from app.oauth.credentials import Keys
-from app.oauth.scopes import supported_by_resource
 from app.resource_server.challenge import Challenges
 from app.resource_server.metadata import resource_metadata_url
 from app.resource_server.middleware import BearerGuard, OriginCheck
 from app.resource_server.revocations import Revocations
 from app.resource_server.verifier import AccessTokenVerifier
-from app.routers import authorize, discovery, health, oauth
+from app.routers import authorize, discovery, health, registration, revocation, token
 from app.routers.errors import install_error_handlers
 from app.routers.limits import Limits
 from app.routers.metrics import count_refusal
@@ -53,21 +53,11 @@ _LARGEST_BODY = 64 * 1024
 _LARGEST_MESSAGE = 4 * 1024 * 1024 - 1  # one byte below the MCP SDK's own limit, which answers in plain text
 
 
-def policy_of(settings: Settings) -> Policy:
-    """The authorization server's choices, cut from the settings."""
-    return Policy(
-        issuer=settings.public_url,
-        resource=settings.resource,
-        access_token_lifetime=timedelta(seconds=settings.access_token_seconds),
-        client_documents=settings.client_id_metadata_documents,
-        client_document_hosts=_hosts(settings),
-        refresh_retry_window=timedelta(seconds=settings.refresh_retry_seconds),
-    )
-
-
-def _hosts(settings: Settings) -> frozenset[str] | None:
-    hosts = settings.client_id_metadata_hosts
-    return None if hosts is None else frozenset(host.lower() for host in hosts)
+def _servers(settings: Settings) -> dict[str, AnyServer]:
+    """The MCP servers of this process, by the URL of their resource."""
+    paths = {"/mcp": settings.mcp_server}
+    paths |= {entry.path: entry.server for entry in settings.resources if entry.path and entry.server}
+    return {f"{settings.public_url}{path}": load_server(name) for path, name in paths.items()}
 
 
 class Application(FastAPI):
@@ -76,8 +66,8 @@ class Application(FastAPI):
     A mount would answer one of the two with 307, and each layer before the endpoint costs every call.
     """
 
-    mcp_paths: frozenset[str] = frozenset()
-    mcp_endpoint: ASGIApp | None = None
+    # The protected endpoints of this process by their path, with and without a slash at its end.
+    mcp_endpoints: Mapping[str, ASGIApp] = MappingProxyType({})
     answer_headers: Sequence[tuple[bytes, bytes]] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,10 +76,8 @@ class Application(FastAPI):
                 message["headers"] = [*message["headers"], *self.answer_headers]
             await send(message)
 
-        if self.mcp_endpoint is not None and scope["type"] == "http" and scope["path"] in self.mcp_paths:
-            await self.mcp_endpoint(scope, receive, send_with_headers)
-        else:
-            await super().__call__(scope, receive, send_with_headers)
+        endpoint = self.mcp_endpoints.get(scope["path"]) if scope["type"] == "http" else None
+        await (endpoint or super().__call__)(scope, receive, send_with_headers)
 
 
 def create_app(
@@ -126,10 +114,9 @@ def create_app(
         redirect_slashes=False,
     )
     app.answer_headers = answer_headers(secure)
-    app.mcp_paths = frozenset({"/mcp", "/mcp/", f"{prefix}/mcp", f"{prefix}/mcp/"})
     app.state.templates = make_templates(prefix)
     app.mount("/static", StaticFiles(directory=STATIC))
-    for module in (discovery, oauth, authorize, sign_in, consent, info, health):
+    for module in (discovery, registration, token, revocation, authorize, sign_in, consent, info, health):
         app.include_router(module.router)
     install_error_handlers(app)
     return app
@@ -172,19 +159,27 @@ class _Runtime:
                 passwords=passwords,
                 limits=Limits(settings.registrations_per_minute),
                 client_documents=client_documents,
-                mcp=load_server(settings.mcp_server),
+                servers=_servers(settings),
             )
             app.state.services = services
             revocations = await self._follow_revocations(stack, database)
-            manager = session_manager(services.mcp, settings.serves_sessions)
-            await stack.enter_async_context(manager.run())
-            guard = self._make_guard(services, revocations, manager.asgi_app)
-            app.mcp_endpoint = open_to_browsers(BodyLimit(guard, _LARGEST_MESSAGE))
+            endpoints: dict[str, ASGIApp] = {}
+            for resource in self.policy.resources:
+                if (server := services.servers.get(resource.url)) is None:
+                    continue
+                manager = session_manager(server, settings.serves_sessions)
+                await stack.enter_async_context(manager.run())
+                guard = self._make_guard(services, resource, revocations, manager.asgi_app)
+                endpoint = open_to_browsers(BodyLimit(guard, _LARGEST_MESSAGE))
+                path = resource.url.removeprefix(settings.public_url)
+                for spelling in (path, settings.path_prefix + path):
+                    endpoints |= {spelling: endpoint, f"{spelling}/": endpoint}
+            app.mcp_endpoints = endpoints
             if self.whole_process:
                 # What was loaded until now stays; the collector need not look at it again (p99 of calls).
                 gc.freeze()
             yield
-            app.mcp_endpoint = None
+            app.mcp_endpoints = {}
 
     async def _follow_revocations(self, stack: AsyncExitStack, database: Database) -> Revocations:
         source = DatabaseRevocations(database, self.clock)
@@ -197,11 +192,13 @@ class _Runtime:
         stack.push_async_callback(_cancel, tasks)
         return revocations
 
-    def _make_guard(self, services: Services, revocations: Revocations, endpoint: ASGIApp) -> ASGIApp:
-        policy, settings = self.policy, self.settings
+    def _make_guard(
+        self, services: Services, resource: Resource, revocations: Revocations, endpoint: ASGIApp
+    ) -> ASGIApp:
+        settings, path = self.settings, resource.url.removeprefix(self.settings.public_url)
         verifier = AccessTokenVerifier(
-            policy.issuer,
-            policy.resource,
+            self.policy.issuer,
+            resource.url,
             lambda: services.signing_keys.verification,
             revocations,
             self.clock,
@@ -209,10 +206,10 @@ class _Runtime:
         return BearerGuard(
             endpoint,
             verifier,
-            Challenges(resource_metadata_url(policy.resource), supported_by_resource(policy.catalogue)),
-            policy.required_scopes,
+            Challenges(resource_metadata_url(resource.url), resource.scopes),
+            resource.required_scopes,
             OriginCheck(settings.allowed_origins, settings.on_loopback),
-            lambda error: count_refusal("/mcp", error),
+            lambda error: count_refusal(path, error),
         )
 
 

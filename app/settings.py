@@ -3,16 +3,18 @@
 import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.oauth.credentials import mint_secret_key
+from app.oauth.features import Feature
 from app.oauth.uris import InvalidURI, canonical_url, is_loopback
+from app.settings_parts import IssuerSetting, ResourceSetting, ScopeSetting, check_together
 
 _SHORTEST_SECRET = 32
 # Parameters of a PostgreSQL URL: those that asyncpg takes, and those that it does well without.
@@ -48,9 +50,21 @@ class Settings(BaseSettings):
     registrations_per_minute: int = Field(default=300, ge=1)
     client_id_metadata_documents: bool = True
     client_id_metadata_hosts: Annotated[tuple[str, ...] | None, NoDecode] = None
+    registration: Literal["open", "token", "closed"] = "open"
+    registration_cap: int = Field(default=10_000, ge=1)
+    registration_unused_days: int = Field(default=30, ge=1)
+    require_pushed_requests: bool = False
+    dpop_nonces: bool = False
+    scopes: tuple[ScopeSetting, ...] = ()
+    resources: tuple[ResourceSetting, ...] = ()
+    trusted_issuers: tuple[IssuerSetting, ...] = ()
+    hooks: str | None = None
+    features_off: Annotated[tuple[str, ...], NoDecode] = ()
     database_pool_size: int = Field(default=10, ge=1, le=200)
 
-    @field_validator("trusted_proxies", "allowed_origins", "client_id_metadata_hosts", mode="before")
+    @field_validator(
+        "trusted_proxies", "allowed_origins", "client_id_metadata_hosts", "features_off", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
@@ -63,6 +77,14 @@ class Settings(BaseSettings):
                 ipaddress.ip_network(entry, strict=False)
             except ValueError:
                 raise ValueError(f"{entry} is not an address or network") from None
+        return value
+
+    @field_validator("features_off")
+    @classmethod
+    def _features(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in set(Feature):
+                raise ValueError(f"{name} is none of {', '.join(Feature)}")
         return value
 
     @field_validator("database_url")
@@ -119,6 +141,7 @@ class Settings(BaseSettings):
             raise ValueError("WORKERS above 1 asks for PostgreSQL in DATABASE_URL")
         if (self.bootstrap_admin_username is None) != (self.bootstrap_admin_password is None):
             raise ValueError("BOOTSTRAP_ADMIN_USERNAME and BOOTSTRAP_ADMIN_PASSWORD go together")
+        check_together(self.scopes, self.resources)
         for name, key in (("SECRET_KEY", self.secret_key), ("SECRET_KEY_PREVIOUS", self.secret_key_previous)):
             if key and len(key.encode()) < _SHORTEST_SECRET:
                 raise ValueError(f"{name} must have at least {_SHORTEST_SECRET} bytes")
@@ -158,6 +181,9 @@ def load_settings() -> Settings:
     """
     try:
         settings = Settings()
+    except SettingsError as error:
+        name = str(error).split('"')[1].upper()
+        raise InvalidSettings(f"{name} is not JSON.") from None
     except ValidationError as error:
         raise InvalidSettings(
             "\n".join(_sentence(problem["loc"], problem["msg"]) for problem in error.errors())

@@ -108,7 +108,7 @@ def test_five_thousand_scopes_are_refused() -> None:
 
 def test_the_resource_never_asks_for_offline_access() -> None:
     assert "offline_access" in supported_by_server()
-    assert set(supported_by_resource()) == set(supported_by_server()) - {"offline_access"}
+    assert set(supported_by_resource()) == set(supported_by_server()) - {"offline_access", "openid"}
 
 
 # -------------------------------------------------------------------------------------------------- pkce

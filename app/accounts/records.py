@@ -14,7 +14,7 @@ class User:
     username: str
     name: str
     email: str | None
-    password_hash: str
+    password_hash: str | None
     is_admin: bool
     created_at: datetime
     password_changed_at: datetime
@@ -42,3 +42,14 @@ class Device:
     user_id: str
     browser_hash: TokenHash
     last_sign_in_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who someone is at an issuer that this server trusts."""
+
+    issuer: str
+    subject: str
+    user_id: str
+    created_at: datetime
+    last_used_at: datetime | None = None

@@ -43,7 +43,7 @@ async def still_stands(tx: Transaction, user: User) -> bool:
 
 async def renew_hash(tx: Transaction, passwords: Passwords, user: User, password: str) -> None:
     """Hash a password anew that was stored with lower parameters than today's."""
-    if passwords.is_outdated(user.password_hash):
+    if user.password_hash is not None and passwords.is_outdated(user.password_hash):
         await store.set_password_hash(tx, user.id, await passwords.hash(password), None)
 
 

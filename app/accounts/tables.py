@@ -13,7 +13,11 @@ users = sa.Table(
     ),
     sa.Column("name", sa.Text, nullable=False, comment="Name to show"),
     sa.Column("email", sa.Text, comment="E-mail address, if known"),
-    sa.Column("password_hash", sa.Text, nullable=False, comment="argon2id hash with its salt and parameters"),
+    sa.Column(
+        "password_hash",
+        sa.Text,
+        comment="argon2id hash with its salt and parameters; empty without a password",
+    ),
     sa.Column("is_admin", sa.Boolean, nullable=False, comment="Whether this person operates the server"),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When the account was made"),
     sa.Column("password_changed_at", UTCDateTime, nullable=False, comment="When the password was last set"),
@@ -57,4 +61,22 @@ devices = sa.Table(
     sa.Column("browser_hash", sa.Text, primary_key=True, comment="Keyed hash of the browser cookie"),
     sa.Column("last_sign_in_at", UTCDateTime, nullable=False, comment="Last sign-in of this person with it"),
     comment="Browsers that someone signed in with before; they may try again while a stranger guesses",
+)
+
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("issuer", sa.Text, primary_key=True, comment="Who vouches: an OpenID provider or enterprise"),
+    sa.Column("subject", sa.Text, primary_key=True, comment="The person's sub there"),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Who that is here",
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was linked"),
+    sa.Column("last_used_at", UTCDateTime, comment="When it last vouched"),
+    comment="Who people are at issuers that this server trusts",
 )

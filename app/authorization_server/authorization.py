@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from app.audit import Origin, record
 from app.authorization_server import grant_store, store
-from app.authorization_server.policy import Policy
+from app.authorization_server.policy import Policy, Resource
 from app.authorization_server.records import (
     AuthorizationCode,
     AuthorizationRequest,
@@ -33,9 +33,10 @@ from app.oauth.errors import (
     UnauthorizedClient,
     UnsupportedResponseType,
 )
+from app.oauth.features import Feature
 from app.oauth.parameters import Parameters
-from app.oauth.scopes import format_scope, parse_scope, supported_by_resource, supported_by_server
-from app.oauth.uris import InvalidURI, canonical_url, redirect_uri_matches
+from app.oauth.scopes import OPENID, SERVER_SCOPES, format_scope, parse_scope
+from app.oauth.uris import redirect_uri_matches
 
 _LONGEST_STATE = 4096
 
@@ -116,13 +117,15 @@ def validate(parameters: Parameters, target: ClientRedirect, policy: Policy) -> 
     challenge = pkce.check_challenge(
         parameters.get("code_challenge"), parameters.get("code_challenge_method")
     )
-    scopes, dropped = choose_scopes(parameters.get("scope"), policy)
     resource = choose_resource(parameters.all("resource"), policy)
-    return ValidRequest(target, scopes, dropped, resource, challenge)
+    scopes, dropped = choose_scopes(parameters.get("scope"), resource, policy)
+    return ValidRequest(target, scopes, dropped, resource.url, challenge)
 
 
-def choose_scopes(scope: str | None, policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The scopes that can be granted and those that are dropped because this server does not know them.
+def choose_scopes(
+    scope: str | None, resource: Resource, policy: Policy
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scopes that can be granted and those that are dropped because they mean nothing at this resource.
 
     Without a `scope`, everything the resource asks for is offered (RFC 6749 §3.3).
 
@@ -131,28 +134,42 @@ def choose_scopes(scope: str | None, policy: Policy) -> tuple[tuple[str, ...], t
     """
     names = parse_scope(scope)
     if not names:
-        return supported_by_resource(policy.catalogue), ()
-    known = supported_by_server(policy.catalogue)
+        return resource.scopes, ()
+    known = known_scopes(resource, policy)
     granted = tuple(name for name in known if name in names)
     if not granted:
         raise InvalidScope("None of the requested scopes is known here.")
     return granted, tuple(name for name in names if name not in known)
 
 
-def choose_resource(requested: tuple[str, ...], policy: Policy) -> str:
-    """The one resource that tokens will be for; spellings of it that differ only in form are accepted.
+def known_scopes(resource: Resource, policy: Policy) -> tuple[str, ...]:
+    """What can be granted for a resource, in the catalogue's order: its own scopes and this server's."""
+    names = {*resource.scopes, *SERVER_SCOPES}
+    if not policy.has(Feature.OPENID):
+        names.discard(OPENID)
+    return tuple(scope.name for scope in policy.catalogue if scope.name in names)
+
+
+def choose_resource(requested: tuple[str, ...], policy: Policy) -> Resource:
+    """The one resource that tokens will be for.
 
     Raises:
-        InvalidTarget: a value that is not our resource (RFC 8707 §2).
+        InvalidTarget: a value that is not a resource of ours, or two that name different ones (RFC 8707 §2).
     """
-    for value in requested:
-        try:
-            canonical = canonical_url(value)
-        except InvalidURI:
-            raise InvalidTarget("resource must be the absolute URI of a resource of this server.") from None
-        if canonical != policy.resource:
-            raise InvalidTarget("resource does not name a resource of this server.")
-    return policy.resource
+    named = {policy.find_resource(value).url: policy.find_resource(value) for value in requested}
+    if len(named) > 1:
+        raise InvalidTarget("resource must name one resource at a time.")
+    return next(iter(named.values()), policy.default_resource)
+
+
+def check_resource(requested: tuple[str, ...], grant: Grant, policy: Policy) -> None:
+    """Hold a token request to the resource that was authorized (RFC 8707 §2.2).
+
+    Raises:
+        InvalidTarget: it names another one.
+    """
+    if requested and choose_resource(requested, policy).url != grant.resource:
+        raise InvalidTarget("resource differs from the one that was authorized.")
 
 
 async def park(
@@ -172,8 +189,6 @@ async def park(
         code_challenge=request.code_challenge,
         created_at=now,
         expires_at=now + policy.request_lifetime,
-        decided_at=None,
-        decision=None,
     )
     await store.add_request(tx, parked)
     return parked
@@ -229,9 +244,6 @@ async def approve(
         reference=request.reference,
         created_at=origin.now,
         expires_at=origin.now + policy.grant_lifetime,
-        last_issued_at=None,
-        revoked_at=None,
-        revoked_because=None,
     )
     stored_code = AuthorizationCode(
         code_hash=keys.hash(code),
@@ -239,7 +251,6 @@ async def approve(
         code_challenge=request.code_challenge,
         created_at=origin.now,
         expires_at=origin.now + policy.code_lifetime,
-        spent_at=None,
     )
     await grant_store.add_grant(tx, grant, stored_code)
     await store.note_client_used(tx, client.client_id, origin.now)
@@ -261,7 +272,7 @@ def _check_document_stands(client: Client, request: AuthorizationRequest) -> Non
         raise UnknownClient(
             "The app took its description back.", reason="document_gone", client_id=client.client_id
         )
-    if client.document_changed_at is not None and client.document_changed_at > request.created_at:
+    if client.changed_at is not None and client.changed_at > request.created_at:
         raise UnknownClient(
             "The app changed its description meanwhile.",
             reason="document_changed",

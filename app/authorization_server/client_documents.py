@@ -180,7 +180,7 @@ async def _keep(tx: Transaction, client: Client, origin: Origin) -> None:
         await record(tx, "client.described", origin, client_id=client.client_id)
     elif stored.is_document:
         changed = not describes_the_same(stored, client)
-        changed_at = origin.now if changed else stored.document_changed_at
-        await store.update_document(tx, replace(client, document_changed_at=changed_at))
+        changed_at = origin.now if changed else stored.changed_at
+        await store.update_document(tx, replace(client, changed_at=changed_at))
         if changed:
             await record(tx, "client.described", origin, reason="changed", client_id=client.client_id)

@@ -47,7 +47,7 @@ def read_document(
         disabled_at=None,
         document_fetched_at=now,
         document_fresh_until=now + fresh_for,
-        document_changed_at=None,
+        changed_at=None,
         document_withdrawn_at=None,
     )
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 from app.authorization_server.client_metadata import AUTH_METHODS, RESPONSE_TYPES
-from app.authorization_server.grants.registry import GRANTS
+from app.authorization_server.grants.registry import grant_types
 from app.authorization_server.policy import Policy
 from app.oauth import pkce
+from app.oauth.features import Feature
 from app.oauth.jwt import ALGORITHM
-from app.oauth.scopes import supported_by_server
+from app.oauth.scopes import OPENID, supported_by_server
 
 
 def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
@@ -17,20 +18,35 @@ def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/authorize",
         "token_endpoint": f"{issuer}/oauth/token",
-        "registration_endpoint": f"{issuer}/oauth/register",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
-        "scopes_supported": list(supported_by_server(policy.catalogue)),
+        "scopes_supported": _scopes(policy),
         "response_types_supported": list(RESPONSE_TYPES),
         "response_modes_supported": ["query"],
-        "grant_types_supported": list(GRANTS),
+        "grant_types_supported": list(grant_types(policy)),
         "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
-        **({"client_id_metadata_document_supported": True} if policy.client_documents else {}),
-        "protected_resources": [policy.resource],
+        "protected_resources": [resource.url for resource in policy.resources],
         # Required members of OpenID Connect Discovery, for clients that parse strictly.
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
+        **_optional(policy),
     }
+
+
+def _scopes(policy: Policy) -> list[str]:
+    return [
+        name for name in supported_by_server(policy.catalogue) if name != OPENID or policy.has(Feature.OPENID)
+    ]
+
+
+def _optional(policy: Policy) -> dict[str, Any]:
+    """What is there only while it is switched on: a member that is told is a promise."""
+    issuer, members = policy.issuer, dict[str, Any]()
+    if policy.registration != "closed":
+        members["registration_endpoint"] = f"{issuer}/oauth/register"
+    if policy.client_documents:
+        members["client_id_metadata_document_supported"] = True
+    return members

@@ -1,25 +1,62 @@
 """The server's choices, handed to the rules as one value."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
-from app.oauth.scopes import CATALOGUE, REQUIRED_AT_RESOURCE, Scope
-from app.oauth.uris import PRIVATE_USE_SCHEMES
+from app.oauth.errors import InvalidTarget
+from app.oauth.features import Feature
+from app.oauth.scopes import CATALOGUE, REQUIRED_AT_RESOURCE, Scope, supported_by_resource
+from app.oauth.uris import PRIVATE_USE_SCHEMES, InvalidURI, canonical_url
+
+RegistrationMode = Literal["open", "token", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One protected resource: its URL is the audience of its tokens.
+
+    `scopes` are those that mean something there; `offline_access` and `openid` belong to this server alone.
+    `required_scopes` must all be in a token before anything is answered.
+    """
+
+    url: str
+    scopes: tuple[str, ...] = supported_by_resource()
+    required_scopes: frozenset[str] = REQUIRED_AT_RESOURCE
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """Who may vouch for people by identity assertion (ID-JAG): its issuer identifier and where its keys are.
+
+    `create_users` lets people in who have no account here yet.
+    """
+
+    issuer: str
+    jwks_uri: str
+    create_users: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the specifications leave to the server. `issuer` and `resource` are canonical URLs."""
+    """What the specifications leave to the server. `issuer` is a canonical URL; the first resource is the default."""
 
     issuer: str
-    resource: str
+    resources: tuple[Resource, ...]
+    features: frozenset[Feature] = frozenset(Feature)
     access_token_lifetime: timedelta = timedelta(minutes=15)
     code_lifetime: timedelta = timedelta(seconds=60)
     request_lifetime: timedelta = timedelta(minutes=10)
+    pushed_request_lifetime: timedelta = timedelta(seconds=60)
     grant_lifetime: timedelta = timedelta(days=90)
     refresh_idle_lifetime: timedelta = timedelta(days=30)
     refresh_retry_window: timedelta = timedelta(seconds=30)
     client_secret_lifetime: timedelta | None = None
+    registration: RegistrationMode = "open"
+    # How many registrations that nobody ever approved are kept, and for how long.
+    registration_cap: int = 10_000
+    registration_unused_lifetime: timedelta = timedelta(days=30)
     client_documents: bool = True
     # Hosts whose documents are read; None for any.
     client_document_hosts: frozenset[str] | None = None
@@ -27,4 +64,30 @@ class Policy:
     client_document_limit: timedelta = timedelta(days=7)
     private_use_schemes: frozenset[str] = PRIVATE_USE_SCHEMES
     catalogue: tuple[Scope, ...] = CATALOGUE
-    required_scopes: frozenset[str] = field(default=REQUIRED_AT_RESOURCE)
+    trusted_issuers: tuple[TrustedIssuer, ...] = ()
+    require_pushed_requests: bool = False
+    dpop_nonces: bool = False
+
+    def has(self, feature: Feature) -> bool:
+        """Whether this server does it."""
+        return feature in self.features
+
+    @property
+    def default_resource(self) -> Resource:
+        """The resource of requests that name none."""
+        return self.resources[0]
+
+    def find_resource(self, url: str) -> Resource:
+        """The resource that a `resource` parameter names; spellings that differ only in form are accepted.
+
+        Raises:
+            InvalidTarget: none of ours (RFC 8707 §2).
+        """
+        try:
+            canonical = canonical_url(url)
+        except InvalidURI:
+            raise InvalidTarget("resource must be the absolute URI of a resource of this server.") from None
+        for resource in self.resources:
+            if resource.url == canonical:
+                return resource
+        raise InvalidTarget("resource does not name a resource of this server.")

@@ -31,8 +31,16 @@ class Client:
     # Of a client whose id is the address of its metadata document; empty for the others.
     document_fetched_at: datetime | None = None
     document_fresh_until: datetime | None = None
-    document_changed_at: datetime | None = None
     document_withdrawn_at: datetime | None = None
+    changed_at: datetime | None = None
+    # Of a client that signs assertions (RFC 7523).
+    jwks: dict[str, Any] | None = None
+    jwks_uri: str | None = None
+    jwks_read: dict[str, Any] | None = None
+    jwks_read_at: datetime | None = None
+    token_endpoint_auth_signing_alg: str | None = None
+    registration_token_hash: TokenHash | None = None
+    fingerprint: str | None = None
 
     @property
     def is_document(self) -> bool:
@@ -66,26 +74,37 @@ class AuthorizationRequest:
     code_challenge: str
     created_at: datetime
     expires_at: datetime
-    decided_at: datetime | None
-    decision: Decision | None
+    decided_at: datetime | None = None
+    decision: Decision | None = None
+    nonce: str | None = None
+    dpop_jkt: str | None = None
+    signed_in_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a user allowed a client for a resource; all codes and tokens hang on it."""
+    """What a user allowed a client for a resource; all codes and tokens hang on it.
+
+    A client that acts for itself (`client_credentials`) has grants without a user.
+    """
 
     id: str
-    user_id: str
+    user_id: str | None
     client_id: str
     resource: str
     scope: str
-    redirect_uri: str
+    redirect_uri: str | None
     reference: str
     created_at: datetime
     expires_at: datetime
-    last_issued_at: datetime | None
-    revoked_at: datetime | None
-    revoked_because: str | None
+    last_issued_at: datetime | None = None
+    revoked_at: datetime | None = None
+    revoked_because: str | None = None
+    grant_type: str = "authorization_code"
+    authenticated_at: datetime | None = None
+    dpop_jkt: str | None = None
+    props_sealed: str | None = None
+    client_snapshot: str | None = None
 
     def is_live(self, now: datetime) -> bool:
         """Whether tokens may still be issued on it."""
@@ -101,7 +120,9 @@ class AuthorizationCode:
     code_challenge: str
     created_at: datetime
     expires_at: datetime
-    spent_at: datetime | None
+    spent_at: datetime | None = None
+    nonce: str | None = None
+    dpop_jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +157,52 @@ class ResourceOwner:
     username: str
     name: str
     email: str | None
+    is_admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAuthorization:
+    """A device that waits for someone to type its code (RFC 8628 §3.2)."""
+
+    device_code_hash: TokenHash
+    user_code_hash: TokenHash
+    reference: str
+    client_id: str
+    scope: str
+    dropped_scope: str
+    resource: str
+    interval: int
+    source: str | None
+    created_at: datetime
+    expires_at: datetime
+    polled_at: datetime | None = None
+    decided_at: datetime | None = None
+    decision: Decision | None = None
+    grant_id: str | None = None
+    spent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushedRequest:
+    """An authorization request that a client pushed (RFC 9126 §2); `parameters` are pairs of name and value."""
+
+    handle_hash: TokenHash
+    client_id: str
+    parameters: list[list[str]]
+    created_at: datetime
+    expires_at: datetime
+    spent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InitialAccessToken:
+    """Allows registration where it is not open (RFC 7591 §3)."""
+
+    id: str
+    token_hash: TokenHash
+    label: str | None
+    uses_left: int | None
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None

@@ -47,14 +47,32 @@ clients = sa.Table(
         comment="Until when its document is used without reading it again",
     ),
     sa.Column(
-        "document_changed_at",
+        "changed_at",
         UTCDateTime,
-        comment="When its document last said something new; empty until then",
+        comment="When its metadata last said something new to people; empty until then",
     ),
     sa.Column(
         "document_withdrawn_at",
         UTCDateTime,
         comment="When its document was found to be gone; empty while it is there",
+    ),
+    sa.Column("jwks", json_type, comment="Public keys that it registered itself (RFC 7517 §5)"),
+    sa.Column("jwks_uri", sa.Text, comment="Address at which it publishes its keys"),
+    sa.Column("jwks_read", json_type, comment="Keys as they were last read at jwks_uri"),
+    sa.Column("jwks_read_at", UTCDateTime, comment="When jwks_uri was last read"),
+    sa.Column(
+        "token_endpoint_auth_signing_alg", sa.Text, comment="JWS algorithm of its assertions; empty for any"
+    ),
+    sa.Column(
+        "registration_token_hash",
+        sa.Text,
+        comment="Keyed hash of its registration access token (RFC 7592); empty where it has none",
+    ),
+    sa.Column(
+        "fingerprint",
+        sa.Text,
+        index=True,
+        comment="Hash of what it registered: the same for registrations that say the same",
     ),
     comment="Registered clients (RFC 7591)",
 )
@@ -83,6 +101,13 @@ authorization_requests = sa.Table(
     sa.Column("resource", sa.Text, nullable=False, comment="Resource that the tokens will be for (RFC 8707)"),
     sa.Column("state", sa.Text, comment="The client's state, echoed exactly"),
     sa.Column("code_challenge", sa.Text, nullable=False, comment="PKCE challenge, S256 (RFC 7636)"),
+    sa.Column("nonce", sa.Text, comment="The client's nonce, repeated in the ID token"),
+    sa.Column("dpop_jkt", sa.Text, comment="Thumbprint of the key that the code is bound to (RFC 9449 §10)"),
+    sa.Column(
+        "signed_in_after",
+        UTCDateTime,
+        comment="The person must have signed in at this instant or later (prompt, max_age); empty for any time",
+    ),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was asked"),
     sa.Column(
         "expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be answered"
@@ -100,9 +125,15 @@ grants = sa.Table(
         "user_id",
         sa.Text,
         sa.ForeignKey("users.id", ondelete="CASCADE"),
-        nullable=False,
         index=True,
-        comment="Who allowed it",
+        comment="Who allowed it; empty for a client that acts for itself",
+    ),
+    sa.Column(
+        "grant_type",
+        sa.Text,
+        nullable=False,
+        server_default="authorization_code",
+        comment="How it came about: the grant type that opened it",
     ),
     sa.Column(
         "client_id",
@@ -114,9 +145,23 @@ grants = sa.Table(
     ),
     sa.Column("resource", sa.Text, nullable=False, comment="Audience of its access tokens"),
     sa.Column("scope", sa.Text, nullable=False, comment="What was allowed"),
-    sa.Column("redirect_uri", sa.Text, nullable=False, comment="Where the code was sent"),
+    sa.Column("redirect_uri", sa.Text, comment="Where the code was sent; empty where none was"),
     sa.Column("reference", sa.Text, nullable=False, comment="Reference that the person was shown"),
-    sa.Column("created_at", UTCDateTime, nullable=False, comment="When the person approved"),
+    sa.Column(
+        "authenticated_at", UTCDateTime, comment="When the person had signed in who approved (auth_time)"
+    ),
+    sa.Column(
+        "dpop_jkt",
+        sa.Text,
+        comment="Thumbprint of the key that its refresh tokens are bound to (RFC 9449 §5)",
+    ),
+    sa.Column(
+        "props_sealed", sa.Text, comment="What the operator's hooks attached, encrypted under SECRET_KEY"
+    ),
+    sa.Column(
+        "client_snapshot", sa.Text, comment="Hash of what the client said about itself when it was approved"
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was approved"),
     sa.Column(
         "expires_at", UTCDateTime, nullable=False, index=True, comment="When it ends however much it is used"
     ),
@@ -143,6 +188,8 @@ authorization_codes = sa.Table(
         comment="The grant that it opens",
     ),
     sa.Column("code_challenge", sa.Text, nullable=False, comment="PKCE challenge, S256"),
+    sa.Column("nonce", sa.Text, comment="The client's nonce, repeated in the ID token"),
+    sa.Column("dpop_jkt", sa.Text, comment="Thumbprint of the key that it is bound to (RFC 9449 §10)"),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was issued"),
     sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it stops working"),
     sa.Column("spent_at", UTCDateTime, comment="When it was redeemed; empty before"),
@@ -202,4 +249,99 @@ revocations = sa.Table(
         "keep_until", UTCDateTime, nullable=False, index=True, comment="When no access token can be left"
     ),
     comment="What every process must refuse although its signature and expiry are good",
+)
+
+device_authorizations = sa.Table(
+    "device_authorizations",
+    metadata,
+    sa.Column("device_code_hash", sa.Text, primary_key=True, comment="Keyed hash of the device code"),
+    sa.Column(
+        "user_code_hash",
+        sa.Text,
+        nullable=False,
+        unique=True,
+        comment="Keyed hash of the code that people type",
+    ),
+    sa.Column("reference", sa.Text, nullable=False, comment="Reference that the person is shown"),
+    sa.Column(
+        "client_id",
+        sa.Text,
+        sa.ForeignKey("clients.client_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Who asks",
+    ),
+    sa.Column("scope", sa.Text, nullable=False, comment="Scope that is asked for and known here"),
+    sa.Column(
+        "dropped_scope", sa.Text, nullable=False, comment="Scope that was asked for and is not known here"
+    ),
+    sa.Column("resource", sa.Text, nullable=False, comment="Resource that the tokens will be for"),
+    sa.Column("interval", sa.Integer, nullable=False, comment="Seconds between two polls of the device"),
+    sa.Column("source", sa.Text, comment="Network address of the device"),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was asked"),
+    sa.Column(
+        "expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be answered"
+    ),
+    sa.Column("polled_at", UTCDateTime, comment="When the device last asked for its tokens"),
+    sa.Column("decided_at", UTCDateTime, comment="When the person answered; empty while it waits"),
+    sa.Column("decision", sa.Text, comment="approve or deny"),
+    sa.Column(
+        "grant_id",
+        sa.Text,
+        sa.ForeignKey("grants.id", ondelete="CASCADE"),
+        index=True,
+        comment="What the person approved",
+    ),
+    sa.Column("spent_at", UTCDateTime, comment="When the device fetched its tokens; empty before"),
+    comment="Devices that wait for someone to type their code (RFC 8628)",
+)
+
+pushed_requests = sa.Table(
+    "pushed_requests",
+    metadata,
+    sa.Column("handle_hash", sa.Text, primary_key=True, comment="Keyed hash of the request_uri"),
+    sa.Column(
+        "client_id",
+        sa.Text,
+        sa.ForeignKey("clients.client_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Who pushed it",
+    ),
+    sa.Column("parameters", json_type, nullable=False, comment="The authorization request, name and value"),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was pushed"),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
+    sa.Column("spent_at", UTCDateTime, comment="When a browser brought it; empty before"),
+    comment="Authorization requests that clients pushed (RFC 9126)",
+)
+
+used_identifiers = sa.Table(
+    "used_identifiers",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True, comment="What it identified: dpop, assertion or id-jag"),
+    sa.Column("identifier_hash", sa.Text, primary_key=True, comment="Hash of issuer or key, and jti"),
+    sa.Column(
+        "expires_at",
+        UTCDateTime,
+        nullable=False,
+        index=True,
+        comment="When it would be refused as too old anyway",
+    ),
+    comment="What was presented once and is refused the second time, by every replica",
+)
+
+initial_access_tokens = sa.Table(
+    "initial_access_tokens",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True, comment="Identifier for operators"),
+    sa.Column("token_hash", sa.Text, nullable=False, unique=True, comment="Keyed hash of the token"),
+    sa.Column("label", sa.Text, comment="What the operator gave it out for"),
+    sa.Column(
+        "uses_left", sa.Integer, comment="How many registrations it still allows; empty for any number"
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("expires_at", UTCDateTime, comment="When it stops working; empty for never"),
+    sa.Column("last_used_at", UTCDateTime, comment="When someone last registered with it"),
+    sa.Column("revoked_at", UTCDateTime, comment="When an operator took it back"),
+    comment="Tokens that allow registration where it is not open (RFC 7591 §3)",
 )

@@ -1,14 +1,14 @@
 """Access tokens (RFC 9068) and the token response (OAuth 2.1 §3.2.3)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from app.authorization_server import grant_store
-from app.authorization_server.keys import SigningKeys
+from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client, Grant, RefreshToken, ResourceOwner
-from app.database import Transaction
 from app.oauth import jwt
 from app.oauth.credentials import Keys, mint_id
 from app.oauth.scopes import format_scope
@@ -16,20 +16,23 @@ from app.oauth.scopes import format_scope
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """A successful answer of the token endpoint."""
+    """A successful answer of the token endpoint; `more` holds members that only some grants have."""
 
     access_token: str
     expires_in: int
     scope: str
     refresh_token: str | None
+    token_type: str = "Bearer"  # noqa: S105 - RFC 6750, or DPoP
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
         """The JSON members; `scope` is always told, so a narrowed one can't be missed."""
         body: dict[str, Any] = {
             "access_token": self.access_token,
-            "token_type": "Bearer",
+            "token_type": self.token_type,
             "expires_in": self.expires_in,
             "scope": self.scope,
+            **self.more,
         }
         if self.refresh_token is not None:
             body["refresh_token"] = self.refresh_token
@@ -38,30 +41,33 @@ class TokenResponse:
 
 @dataclass(frozen=True, slots=True)
 class Issuance:
-    """Everything that an access token says."""
+    """Everything that an access token says.
+
+    Args:
+        owner: the person; None for a client that acts for itself, whose id is the subject then (RFC 9068 §2.2).
+        claims: further claims, such as `act` (RFC 8693 §4.1).
+        not_after: an earlier end than the policy's and the grant's.
+    """
 
     client: Client
     grant: Grant
-    owner: ResourceOwner
+    owner: ResourceOwner | None
     scopes: tuple[str, ...]
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    not_after: datetime | None = None
 
 
-async def issue(
-    tx: Transaction,
-    signing_keys: SigningKeys,
-    policy: Policy,
-    issuance: Issuance,
-    refresh_token: str | None,
-    now: datetime,
-) -> TokenResponse:
+async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | None) -> TokenResponse:
     """Sign an access token and note that the grant was used. It never outlives its grant."""
-    grant = issuance.grant
-    expires_at = min(now + policy.access_token_lifetime, grant.expires_at)
+    grant, policy, now = issuance.grant, context.policy, context.origin.now
+    expires_at = min(
+        now + policy.access_token_lifetime, grant.expires_at, issuance.not_after or grant.expires_at
+    )
     issued = int(now.timestamp())
     expires = int(expires_at.timestamp())
     claims: dict[str, Any] = {
         "iss": policy.issuer,
-        "sub": issuance.owner.id,
+        "sub": issuance.owner.id if issuance.owner else issuance.client.client_id,
         "aud": grant.resource,
         "client_id": issuance.client.client_id,
         "client_name": issuance.client.display_name,
@@ -71,9 +77,10 @@ async def issue(
         "exp": expires,
         "jti": mint_id("at_"),
         **_identity(issuance),
+        **issuance.claims,
     }
-    await grant_store.note_issued(tx, grant.id, now)
-    token = jwt.sign(claims, signing_keys.signing, jwt.ACCESS_TOKEN_TYPE)
+    await grant_store.note_issued(context.tx, grant.id, now)
+    token = jwt.sign(claims, context.signing_keys.signing, jwt.ACCESS_TOKEN_TYPE)
     return TokenResponse(token, expires - issued, claims["scope"], refresh_token)
 
 
@@ -103,6 +110,8 @@ def _identity(issuance: Issuance) -> dict[str, str]:
     """Who the person is, as far as they agreed to tell (RFC 9068 §2.2.2)."""
     owner, scopes = issuance.owner, issuance.scopes
     identity: dict[str, str] = {}
+    if owner is None:
+        return identity
     if "profile" in scopes:
         identity |= {"preferred_username": owner.username, "name": owner.name}
     if "email" in scopes and owner.email is not None:

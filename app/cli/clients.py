@@ -12,8 +12,8 @@ from app.authorization_server.records import Client
 from app.cli.context import Command, run
 from app.cli.grants import grant_row
 from app.cli.output import JsonOption, refuse, show_one, show_rows
+from app.configuration import policy_of
 from app.database import Transaction
-from app.main import policy_of
 
 commands = typer.Typer(help="Registered clients.", no_args_is_help=True)
 _COLUMNS = (

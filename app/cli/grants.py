@@ -10,7 +10,7 @@ from app.authorization_server import grant_store, revocation
 from app.authorization_server.records import Grant
 from app.cli.context import Command, run
 from app.cli.output import JsonOption, refuse, show_one, show_rows
-from app.main import policy_of
+from app.configuration import policy_of
 
 commands = typer.Typer(help="What people allowed clients.", no_args_is_help=True)
 _COLUMNS = ("id", "username", "client_id", "state", "scope", "created_at", "last_issued_at", "expires_at")
@@ -34,7 +34,7 @@ def list_(
                 return None
             found = await grant_store.list_grants(tx, limit, offset, user_id=user_id, client_id=client)
             now = command.origin().now
-            return [{**grant_row(grant, now), "username": names.get(grant.user_id)} for grant in found]
+            return [{**grant_row(grant, now), "username": names.get(grant.user_id or "")} for grant in found]
 
     rows = run(action)
     if rows is None:

@@ -12,8 +12,8 @@ from app.audit import Origin
 from app.authorization_server import revocation
 from app.cli.context import Command, run
 from app.cli.output import JsonOption, refuse, show_one, show_rows
+from app.configuration import policy_of
 from app.database import Transaction
-from app.main import policy_of
 from app.oauth.credentials import mint_password
 
 commands = typer.Typer(help="People who may sign in.", no_args_is_help=True)

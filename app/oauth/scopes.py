@@ -11,20 +11,29 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+\Z")
 _MOST_SCOPES = 100
 
 OFFLINE_ACCESS = "offline_access"
+OPENID = "openid"
+# What belongs to the authorization server alone: no resource asks for it.
+SERVER_SCOPES = frozenset({OFFLINE_ACCESS, OPENID})
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One permission: its name on the wire and the sentence that a person reads on the consent page."""
+    """One permission: its name on the wire and the sentence that a person reads on the consent page.
+
+    `implies` names the scopes that it includes; one that is `admins_only` is never granted to anyone else.
+    """
 
     name: str
     sentence: str
     detail: str | None = None
+    implies: tuple[str, ...] = ()
+    admins_only: bool = False
 
 
-# The one place where scopes are declared. `offline_access` belongs to the authorization server alone:
-# the resource never asks for it (MCP authorization, Refresh Tokens).
+# The scopes of every installation; `SCOPES` adds more. The resource never asks for `offline_access` (MCP
+# authorization, Refresh Tokens).
 CATALOGUE: tuple[Scope, ...] = (
+    Scope(OPENID, "Know that it is you"),
     Scope("mcp", "Use this server’s tools in your name"),
     Scope("profile", "Know who you are", "your name and the name you sign in with"),
     Scope("email", "See your e-mail address"),
@@ -61,5 +70,5 @@ def supported_by_server(catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, 
 
 
 def supported_by_resource(catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, ...]:
-    """What the resource asks for in metadata and challenges: all but `offline_access`."""
-    return tuple(scope.name for scope in catalogue if scope.name != OFFLINE_ACCESS)
+    """What a resource asks for in metadata and challenges: all but what belongs to this server alone."""
+    return tuple(scope.name for scope in catalogue if scope.name not in SERVER_SCOPES)

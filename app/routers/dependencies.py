@@ -1,9 +1,10 @@
 """What endpoints ask for in their signatures."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 
 from app.accounts import store as accounts
 from app.audit import Origin, record
@@ -11,9 +12,12 @@ from app.authorization_server.records import ResourceOwner
 from app.database import Transaction
 from app.oauth.credentials import mint_reference
 from app.oauth.errors import InvalidRequest, OAuthError, TooManyRequests
+from app.oauth.features import Feature
 from app.oauth.parameters import Parameters, parse_parameters
 from app.routers.errors import PageError, endpoint_of
 from app.routers.services import Services
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 def get_services(request: Request) -> Services:
@@ -23,6 +27,16 @@ def get_services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+def requires_feature(feature: Feature) -> Any:
+    """For a route's `dependencies`: while the feature is switched off, there is nothing at its address."""
+
+    def check(services: ServicesDep) -> None:
+        if not services.policy.has(feature):
+            raise HTTPException(404)
+
+    return Depends(check)
 
 
 def get_origin(request: Request, services: ServicesDep) -> Origin:
@@ -112,4 +126,6 @@ async def find_owner(tx: Transaction, user_id: str, *, hold: bool = False) -> Re
     user = await accounts.find_user(tx, user_id, hold=hold)
     if user is None or user.disabled_at is not None:
         return None
-    return ResourceOwner(id=user.id, username=user.username, name=user.name, email=user.email)
+    return ResourceOwner(
+        id=user.id, username=user.username, name=user.name, email=user.email, is_admin=user.is_admin
+    )

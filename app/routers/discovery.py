@@ -1,15 +1,14 @@
 """Well-known documents: RFC 8414, RFC 9728 and the JWK set."""
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from app.authorization_server.metadata import authorization_server_metadata
-from app.oauth.scopes import supported_by_resource
+from app.authorization_server.policy import Resource
 from app.resource_server.metadata import WELL_KNOWN, resource_metadata
 from app.routers.dependencies import ServicesDep
+from app.routers.services import Services
 
 router = APIRouter(tags=["discovery"])
 _CACHEABLE = {"Cache-Control": "public, max-age=300"}
@@ -42,15 +41,18 @@ async def authorization_server_appended(services: ServicesDep) -> JSONResponse:
 @router.get(WELL_KNOWN)
 async def protected_resource(services: ServicesDep) -> JSONResponse:
     """Protected resource metadata at the root, for clients that look only there (RFC 9728 §3)."""
-    return JSONResponse(_resource(services), headers=_CACHEABLE)
+    return _document(services, services.policy.default_resource)
 
 
 @router.get(WELL_KNOWN + "/{path:path}")
 async def protected_resource_below(path: str, services: ServicesDep) -> JSONResponse:
-    """The same document at the resource's own well-known address (RFC 9728 §3.1)."""
-    if f"/{path}" not in {f"{services.address.prefix}/mcp", "/mcp"}:
-        raise HTTPException(404)
-    return await protected_resource(services)
+    """The document of one resource of this process at its own well-known address (RFC 9728 §3.1)."""
+    address = services.address
+    for resource in services.policy.resources:
+        below = resource.url.removeprefix(address.origin)
+        if resource.url in services.servers and f"/{path}" in {below, below.removeprefix(address.prefix)}:
+            return _document(services, resource)
+    raise HTTPException(404)
 
 
 @router.get("/.well-known/jwks.json")
@@ -59,7 +61,8 @@ async def jwks(services: ServicesDep) -> JSONResponse:
     return JSONResponse(services.signing_keys.jwks(), headers=_CACHEABLE)
 
 
-def _resource(services: ServicesDep) -> dict[str, Any]:
-    policy = services.policy
-    name = services.mcp.title or services.mcp.name
-    return resource_metadata(policy.resource, policy.issuer, supported_by_resource(policy.catalogue), name)
+def _document(services: Services, resource: Resource) -> JSONResponse:
+    server = services.servers[resource.url]
+    name = resource.name or server.title or server.name
+    document = resource_metadata(resource.url, services.policy.issuer, resource.scopes, name)
+    return JSONResponse(document, headers=_CACHEABLE)

@@ -1,5 +1,6 @@
 """What every request needs, made once at start and handed out by dependency."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.accounts.passwords import Passwords
@@ -43,4 +44,10 @@ class Services:
     passwords: Passwords
     limits: Limits
     client_documents: ClientDocuments
-    mcp: AnyServer
+    # The MCP servers of this process by the URL of their resource.
+    servers: Mapping[str, AnyServer]
+
+    @property
+    def mcp(self) -> AnyServer:
+        """The server at `/mcp`."""
+        return self.servers[self.policy.default_resource.url]

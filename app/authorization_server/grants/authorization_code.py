@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from app.audit import record
 from app.authorization_server import grant_store, revocation
-from app.authorization_server.authorization import choose_resource
+from app.authorization_server.authorization import check_resource
 from app.authorization_server.grants.context import TokenContext, live_owner
 from app.authorization_server.records import AuthorizationCode, Client, Grant
 from app.authorization_server.tokens import Issuance, TokenResponse, first_refresh_token, issue
@@ -63,7 +63,7 @@ async def exchange(context: TokenContext, client: Client, request: CodeRequest) 
         raise InvalidGrant(_REFUSED, reason="unknown_code", client_id=client.client_id)
     code, grant = found
     _prove_possession(client, code, grant, request)
-    choose_resource(request.resource, context.policy)
+    check_resource(request.resource, grant, context.policy)
     if code.spent_at is not None or not await grant_store.spend_code(context.tx, code.code_hash, now):
         await revocation.revoke_grant(context.tx, context.policy, grant.id, "code_replay", context.origin)
         raise InvalidGrant(_REFUSED, reason="code_replay", client_id=client.client_id, grant_id=grant.id)
@@ -84,7 +84,7 @@ async def exchange(context: TokenContext, client: Client, request: CodeRequest) 
         reference=grant.reference,
     )
     issuance = Issuance(client, grant, owner, parse_scope(grant.scope))
-    return await issue(context.tx, context.signing_keys, context.policy, issuance, refresh_token, now)
+    return await issue(context, issuance, refresh_token)
 
 
 def _prove_possession(client: Client, code: AuthorizationCode, grant: Grant, request: CodeRequest) -> None:

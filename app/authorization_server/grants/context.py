@@ -14,7 +14,10 @@ from app.oauth.errors import InvalidGrant
 
 @dataclass(frozen=True, slots=True)
 class TokenContext:
-    """One token request: its transaction and origin, and the server's keys and choices."""
+    """One token request: its transaction and origin, and the server's keys and choices.
+
+    `proof_key` is the thumbprint of the key that the caller proved to hold (RFC 9449 §4.3); None without a proof.
+    """
 
     tx: Transaction
     origin: Origin
@@ -22,6 +25,7 @@ class TokenContext:
     signing_keys: SigningKeys
     policy: Policy
     find_owner: FindResourceOwner
+    proof_key: str | None = None
 
 
 async def live_owner(context: TokenContext, client: Client, grant: Grant, description: str) -> ResourceOwner:
@@ -30,7 +34,7 @@ async def live_owner(context: TokenContext, client: Client, grant: Grant, descri
     Raises:
         InvalidGrant: the grant is revoked or over, or the person was disabled or deleted.
     """
-    owner = await context.find_owner(context.tx, grant.user_id)
+    owner = await context.find_owner(context.tx, grant.user_id) if grant.user_id is not None else None
     if not grant.is_live(context.origin.now) or owner is None:
         raise InvalidGrant(
             description, reason="grant_not_live", client_id=client.client_id, grant_id=grant.id

@@ -15,7 +15,7 @@ random, so every retry gets the same one, although only hashes are stored.
 from dataclasses import dataclass
 
 from app.authorization_server import grant_store, revocation
-from app.authorization_server.authorization import choose_resource
+from app.authorization_server.authorization import check_resource
 from app.authorization_server.grants.context import TokenContext, live_owner
 from app.authorization_server.records import Client, Grant, RefreshToken
 from app.authorization_server.tokens import Issuance, TokenResponse, issue, stored_refresh_token
@@ -61,7 +61,7 @@ async def exchange(context: TokenContext, client: Client, request: RefreshReques
         raise UnauthorizedClient(
             "This client may not use the refresh token grant.", client_id=client.client_id
         )
-    choose_resource(request.resource, context.policy)
+    check_resource(request.resource, grant, context.policy)
     scopes = _narrow(grant, request)
     owner = await live_owner(context, client, grant, _REFUSED)
     if token.spent_at is None:
@@ -71,7 +71,7 @@ async def exchange(context: TokenContext, client: Client, request: RefreshReques
     else:
         successor = await _retry(context, client, grant, token, request)
     issuance = Issuance(client, grant, owner, scopes)
-    return await issue(context.tx, context.signing_keys, context.policy, issuance, successor, now)
+    return await issue(context, issuance, successor)
 
 
 async def _rotate(context: TokenContext, grant: Grant, token: RefreshToken, request: RefreshRequest) -> str:

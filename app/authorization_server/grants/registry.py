@@ -6,8 +6,10 @@ from typing import Any
 
 from app.authorization_server.grants import authorization_code, refresh_token
 from app.authorization_server.grants.context import TokenContext
+from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.authorization_server.tokens import TokenResponse
+from app.oauth.features import Feature
 from app.oauth.parameters import Parameters
 
 
@@ -19,7 +21,12 @@ class GrantType:
     exchange: Callable[[TokenContext, Client, Any], Awaitable[TokenResponse]]
 
 
-GRANTS: dict[str, GrantType] = {
-    module.GRANT_TYPE: GrantType(module.parse, module.exchange)
-    for module in (authorization_code, refresh_token)
-}
+_ALWAYS = (authorization_code, refresh_token)
+# Those that an operator may switch off.
+_OPTIONAL: dict[Feature, Any] = {}
+
+
+def grant_types(policy: Policy) -> dict[str, GrantType]:
+    """What the token endpoint understands, by `grant_type`."""
+    modules = [*_ALWAYS, *(module for feature, module in _OPTIONAL.items() if policy.has(feature))]
+    return {module.GRANT_TYPE: GrantType(module.parse, module.exchange) for module in modules}

@@ -139,7 +139,7 @@ def _context(
             "host": target.host,
             "port": str(target.port) if target.port is not None else None,
         },
-        "resource": policy.resource.partition("://")[2],
+        "resource": request.resource.partition("://")[2],
         "dropped": list(parse_scope(request.dropped_scope)),
         "stay_days": _stay_days(policy, client),
         "reference": request.reference,
@@ -149,13 +149,16 @@ def _context(
 async def _sentences(services: Services, request: AuthorizationRequest) -> list[dict[str, Any]]:
     """What the app will be able to do, in the catalogue's order and words, with the live server's tools."""
     policy, names = services.policy, parse_scope(request.scope)
-    tools = [tool.name for tool in await services.mcp.list_tools()]
+    required = policy.find_resource(request.resource).required_scopes
+    # A resource elsewhere has no tools that this server could name.
+    server = services.servers.get(request.resource)
+    tools = [tool.name for tool in await server.list_tools()] if server else []
     return [
         {
             "name": scope.name,
             "sentence": scope.sentence,
             "detail": scope.detail,
-            "tools": tools if scope.name in policy.required_scopes else [],
+            "tools": tools if scope.name in required else [],
             "new": False,
         }
         for scope in policy.catalogue

@@ -41,7 +41,7 @@ async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin
             "description": server.description or "",
             "version": server.version,
         },
-        "mcp_url": services.policy.resource,
+        "mcp_url": services.policy.default_resource.url,
         "tools": [
             {
                 "name": tool.name,
@@ -62,7 +62,7 @@ async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin
             for method, path, what, source in _ENDPOINTS
         ],
         "revisions": [*reversed(MODERN_PROTOCOL_VERSIONS), *reversed(HANDSHAKE_PROTOCOL_VERSIONS)],
-        "clients": _clients(server.name, services.policy.resource, services.address.loopback),
+        "clients": _clients(server.name, services.policy.default_resource.url, services.address.loopback),
         "user": {"username": current.user.username, "name": current.user.name} if current else None,
         "logout_csrf": services.keys.form_token("logout", current.session_hash) if current else None,
         "status": [
@@ -80,7 +80,7 @@ def _tool_scopes(services: Services) -> list[dict[str, str]]:
     return [
         {"name": scope.name, "sentence": scope.sentence}
         for scope in policy.catalogue
-        if scope.name in policy.required_scopes
+        if scope.name in policy.default_resource.required_scopes
     ]
 
 
