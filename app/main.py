@@ -206,7 +206,7 @@ class _Runtime:
         return BearerGuard(
             endpoint,
             verifier,
-            Challenges(resource_metadata_url(resource.url), resource.scopes),
+            Challenges(resource_metadata_url(resource.url), self.policy.first_scopes(resource)),
             resource.required_scopes,
             OriginCheck(settings.allowed_origins, settings.on_loopback),
             lambda error: count_refusal(path, error),

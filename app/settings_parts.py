@@ -48,6 +48,7 @@ class ScopeSetting(_Part):
     detail: str | None = Field(default=None, max_length=200)
     implies: tuple[ScopeName, ...] = ()
     admins_only: bool = False
+    on_demand: bool = False
 
 
 class ResourceSetting(_Part):

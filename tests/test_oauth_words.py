@@ -13,7 +13,16 @@ from app.oauth import credentials, jwt
 from app.oauth.errors import InvalidRequest, InvalidScope
 from app.oauth.parameters import Parameters, parse_parameters
 from app.oauth.pkce import check_challenge, proves
-from app.oauth.scopes import format_scope, parse_scope, supported_by_resource, supported_by_server
+from app.oauth.scopes import (
+    Scope,
+    asked_at_first,
+    for_person,
+    format_scope,
+    implied,
+    parse_scope,
+    supported_by_resource,
+    supported_by_server,
+)
 
 UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 SCOPE_CHARACTERS = "".join(chr(code) for code in (0x21, *range(0x23, 0x5C), *range(0x5D, 0x7F)))
@@ -109,6 +118,48 @@ def test_five_thousand_scopes_are_refused() -> None:
 def test_the_resource_never_asks_for_offline_access() -> None:
     assert "offline_access" in supported_by_server()
     assert set(supported_by_resource()) == set(supported_by_server()) - {"offline_access", "openid"}
+
+
+LADDER = (
+    Scope("notes:all", "Everything", implies=("notes:write", "people")),
+    Scope("notes:write", "Write", implies=("notes:read",), on_demand=True),
+    Scope("notes:read", "Read"),
+    Scope("people", "See people", admins_only=True),
+    Scope("left", "Left", implies=("right",)),
+    Scope("right", "Right", implies=("left", "unknown")),
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "opened"),
+    [
+        pytest.param("notes:read", "notes:read", id="RSV-10 nothing above"),
+        pytest.param("notes:write", "notes:write notes:read", id="RSV-10 one step"),
+        pytest.param("notes:all", "notes:all notes:write notes:read people", id="RSV-10 two steps"),
+        pytest.param("left", "left right unknown", id="RSV-10 a circle"),
+        pytest.param("other", "other", id="RSV-10 not in the catalogue"),
+        pytest.param("", "", id="RSV-10 none"),
+    ],
+)
+def test_a_scope_opens_what_it_implies(held: str, opened: str) -> None:
+    assert implied(parse_scope(held), LADDER) == set(parse_scope(opened))
+
+
+def test_without_a_hierarchy_a_scope_opens_itself() -> None:
+    assert implied(["mcp", "email"]) == {"mcp", "email"}
+
+
+def test_auz_26_what_implies_a_scope_for_admins_is_for_admins() -> None:
+    names = ("notes:all", "notes:write", "people", "other")
+    assert for_person(names, False, LADDER) == ("notes:write", "other")
+    assert for_person(names, True, LADDER) == names
+    assert for_person(iter(names), False) == names
+
+
+def test_what_is_asked_on_demand_is_known_but_not_asked_for_at_first() -> None:
+    assert "notes:write" in supported_by_server(LADDER)
+    assert "notes:write" in supported_by_resource(LADDER)
+    assert asked_at_first(("notes:all", "notes:write", "mcp"), LADDER) == ("notes:all", "mcp")
 
 
 # -------------------------------------------------------------------------------------------------- pkce

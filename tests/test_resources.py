@@ -57,6 +57,31 @@ async def test_each_resource_has_its_own_metadata(several: World) -> None:
     assert (await several.http.get("/.well-known/oauth-protected-resource/mcp/files")).status_code == 404
 
 
+async def test_a_scope_on_demand_is_not_asked_for_at_first_but_can_be_granted(
+    make_world: Callable[..., Any],
+) -> None:
+    write = {"name": "notes:write", "sentence": "Write your notes", "on_demand": True}
+    world = await make_world(scopes=[write], resources=[{"path": "/mcp", "required_scopes": ["mcp"]}])
+    await world.create_user("alice")
+    client = await world.register()
+    metadata = (await world.http.get("/.well-known/oauth-protected-resource/mcp")).json()
+    challenge = (await world.http.post("/mcp")).headers["www-authenticate"]
+    server = (await world.http.get("/.well-known/oauth-authorization-server")).json()
+    assert metadata["scopes_supported"] == ["mcp", "profile", "email"]
+    assert 'scope="mcp profile email"' in challenge
+    assert "notes:write" in server["scopes_supported"]
+    assert (await world.tokens(client, scope=None))["scope"] == "mcp profile email"
+    asked = await world.tokens(client, scope="mcp notes:write")
+    assert "notes:write" in asked["scope"].split()
+
+
+async def test_what_a_resource_requires_is_asked_for_at_first(make_world: Callable[..., Any]) -> None:
+    write = {"name": "notes:write", "sentence": "Write your notes", "on_demand": True}
+    entry = {"path": "/mcp", "scopes": ["notes:write"], "required_scopes": ["notes:write"]}
+    world = await make_world(scopes=[write], resources=[entry])
+    assert 'scope="notes:write"' in (await world.http.post("/mcp")).headers["www-authenticate"]
+
+
 async def test_rsv_6_a_token_serves_the_resource_that_it_was_asked_for_and_no_other(several: World) -> None:
     client = await several.register()
     resource = f"{several.settings.public_url}/mcp/notes"

@@ -134,7 +134,7 @@ def choose_scopes(
     """
     names = parse_scope(scope)
     if not names:
-        return resource.scopes, ()
+        return policy.first_scopes(resource), ()
     known = known_scopes(resource, policy)
     granted = tuple(name for name in known if name in names)
     if not granted:

@@ -6,7 +6,13 @@ from typing import Literal
 
 from app.oauth.errors import InvalidTarget
 from app.oauth.features import Feature
-from app.oauth.scopes import CATALOGUE, REQUIRED_AT_RESOURCE, Scope, supported_by_resource
+from app.oauth.scopes import (
+    CATALOGUE,
+    REQUIRED_AT_RESOURCE,
+    Scope,
+    asked_at_first,
+    supported_by_resource,
+)
 from app.oauth.uris import PRIVATE_USE_SCHEMES, InvalidURI, canonical_url
 
 RegistrationMode = Literal["open", "token", "closed"]
@@ -76,6 +82,11 @@ class Policy:
     def default_resource(self) -> Resource:
         """The resource of requests that name none."""
         return self.resources[0]
+
+    def first_scopes(self, resource: Resource) -> tuple[str, ...]:
+        """What a client should ask for when it first connects to a resource, and gets when it names nothing."""
+        first = asked_at_first(resource.scopes, self.catalogue)
+        return tuple(name for name in resource.scopes if name in first or name in resource.required_scopes)
 
     def find_resource(self, url: str) -> Resource:
         """The resource that a `resource` parameter names; spellings that differ only in form are accepted.

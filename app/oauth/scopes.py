@@ -20,7 +20,11 @@ SERVER_SCOPES = frozenset({OFFLINE_ACCESS, OPENID})
 class Scope:
     """One permission: its name on the wire and the sentence that a person reads on the consent page.
 
-    `implies` names the scopes that it includes; one that is `admins_only` is never granted to anyone else.
+    Args:
+        implies: names of scopes that whoever has this one has too.
+        admins_only: only people who operate the server may have it, and whatever implies it.
+        on_demand: clients are told of it when an operation needs it, not when they first connect
+            (MCP authorization, Step-Up Authorization Flow).
     """
 
     name: str
@@ -28,6 +32,7 @@ class Scope:
     detail: str | None = None
     implies: tuple[str, ...] = ()
     admins_only: bool = False
+    on_demand: bool = False
 
 
 # The scopes of every installation; `SCOPES` adds more. The resource never asks for `offline_access` (MCP
@@ -70,5 +75,33 @@ def supported_by_server(catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, 
 
 
 def supported_by_resource(catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, ...]:
-    """What a resource asks for in metadata and challenges: all but what belongs to this server alone."""
+    """What can mean something at a resource: all but what belongs to this server alone."""
     return tuple(scope.name for scope in catalogue if scope.name not in SERVER_SCOPES)
+
+
+def asked_at_first(names: Iterable[str], catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, ...]:
+    """Those of a resource's scopes that metadata and the first challenge name: not what waits for an operation."""
+    on_demand = {scope.name for scope in catalogue if scope.on_demand}
+    return tuple(name for name in names if name not in on_demand)
+
+
+def implied(names: Iterable[str], catalogue: tuple[Scope, ...] = CATALOGUE) -> frozenset[str]:
+    """These scopes with all that they imply, however long the chain is; a circle does no harm."""
+    implications = {scope.name: scope.implies for scope in catalogue if scope.implies}
+    found = set(names)
+    waiting = list(found) if implications else []
+    while waiting:
+        new = set(implications.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return frozenset(found)
+
+
+def for_person(
+    names: Iterable[str], is_admin: bool, catalogue: tuple[Scope, ...] = CATALOGUE
+) -> tuple[str, ...]:
+    """Those of these scopes that a person may have: `admins_only`, or whatever implies one that is, for admins."""
+    if is_admin:
+        return tuple(names)
+    reserved = {scope.name for scope in catalogue if scope.admins_only}
+    return tuple(name for name in names if not reserved or reserved.isdisjoint(implied((name,), catalogue)))

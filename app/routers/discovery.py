@@ -64,5 +64,6 @@ async def jwks(services: ServicesDep) -> JSONResponse:
 def _document(services: Services, resource: Resource) -> JSONResponse:
     server = services.servers[resource.url]
     name = resource.name or server.title or server.name
-    document = resource_metadata(resource.url, services.policy.issuer, resource.scopes, name)
+    policy = services.policy
+    document = resource_metadata(resource.url, policy.issuer, policy.first_scopes(resource), name)
     return JSONResponse(document, headers=_CACHEABLE)
