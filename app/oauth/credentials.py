@@ -68,6 +68,10 @@ class Keys:
         """Keys of 32 bytes for stored material, the present one first."""
         return [self._derive(root, f"encrypt/{purpose}") for root in self._roots]
 
+    def authentication_keys(self, purpose: str) -> list[bytes]:
+        """Keys of 32 bytes that show that we made something ourselves, the present one first."""
+        return [self._derive(root, f"authenticate/{purpose}") for root in self._roots]
+
     def hash(self, secret: str) -> TokenHash:
         """What is stored for a newly minted secret."""
         return _keyed_hash(self._token_keys[0], secret)

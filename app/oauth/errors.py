@@ -109,6 +109,22 @@ class InvalidClientMetadata(OAuthError):
     error = "invalid_client_metadata"
 
 
+class InvalidDPoPProof(OAuthError):
+    """The proof of possession is missing, malformed, for another request, too old or used before (RFC 9449 §5)."""
+
+    error = "invalid_dpop_proof"
+
+
+class UseDPoPNonce(InvalidDPoPProof):
+    """The proof lacks a nonce of this server, or holds an old one; `nonce` is the one to use (RFC 9449 §8, §9)."""
+
+    error = "use_dpop_nonce"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__("The DPoP proof must hold the nonce of the DPoP-Nonce header.", reason="proof_nonce")
+        self.nonce = nonce
+
+
 class MethodNotAllowed(InvalidRequest):
     """The endpoint exists, but not for this HTTP method."""
 

@@ -8,12 +8,24 @@ from typing import Any
 
 from joserfc import jwe, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
 
 ALGORITHM = "ES256"
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068 §2.1, a media type
+# What strangers may sign with. EdDSA is the older name of Ed25519 (RFC 9864 §2.2).
+FOREIGN_ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "RS256")
 
 LONGEST = 8192
+_RSA_BITS = range(2048, 4096 + 1)
+_LONGEST_RSA_EXPONENT = 6  # characters: 32 bits; a longer one makes verifying slow
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6
+
+ForeignKey = ECKey | OKPKey | RSAKey
+
+
+# What parsing untrusted JSON, keys and signatures can end in.
+_FAILURES = (JoseError, ValueError, TypeError, KeyError, RecursionError)
 
 
 class InvalidJWT(Exception):
@@ -39,6 +51,47 @@ class VerificationKey:
 
     kid: str
     key: ECKey
+
+
+@dataclass(frozen=True, slots=True)
+class SelfSigned:
+    """What a JWT says that brought its own public key: who made it holds the private one, and nothing else is known.
+
+    `thumbprint` is the key's (RFC 7638, SHA-256).
+    """
+
+    claims: dict[str, Any]
+    thumbprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyForm:
+    """How a public key of an algorithm is written: members with one value, and those with any."""
+
+    key_class: type[ForeignKey]
+    fixed: Mapping[str, str]
+    free: tuple[str, ...]
+
+
+_ED25519 = _KeyForm(OKPKey, {"kty": "OKP", "crv": "Ed25519"}, ("x",))
+_KEY_FORMS = {
+    "ES256": _KeyForm(ECKey, {"kty": "EC", "crv": "P-256"}, ("x", "y")),
+    "Ed25519": _ED25519,
+    "EdDSA": _ED25519,
+    "RS256": _KeyForm(RSAKey, {"kty": "RSA"}, ("n", "e")),
+}
+
+
+class _ForeignRegistry(JWSRegistry):
+    """What joserfc accepts of strangers: headers large enough for a key, and parameters that nobody here knows."""
+
+    max_header_length = 4096
+
+    def get_alg(self, name: str) -> Any:
+        return super().get_alg("Ed25519" if name == "EdDSA" else name)
+
+
+_foreign_registry = _ForeignRegistry(algorithms=FOREIGN_ALGORITHMS, strict_check_header=False)
 
 
 def generate_signing_key() -> SigningKey:
@@ -78,20 +131,63 @@ def verify(token: str, keys: Mapping[str, VerificationKey], token_type: str) -> 
     Raises:
         InvalidJWT: anything about the token is wrong.
     """
-    if len(token) > LONGEST:
-        raise InvalidJWT("too long")
     try:
-        header = _unverified_header(token)
-        if str(header.get("typ", "")).lower().removeprefix("application/") != token_type:
-            raise InvalidJWT("wrong typ")
-        if "crit" in header:
-            raise InvalidJWT("crit names an extension, and none is known here")  # RFC 7515 §4.1.11
+        header = _unverified_header(token, token_type)
         key = keys.get(str(header.get("kid")))
         if key is None:
             raise InvalidJWT("unknown kid")
         return dict(jwt.decode(token, key.key, algorithms=[ALGORITHM]).claims)
-    except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except _FAILURES as error:
         raise InvalidJWT(type(error).__name__) from error
+
+
+def verify_self_signed(token: str, token_type: str) -> SelfSigned:
+    """The claims of a token that is signed with the public key in its own header (RFC 7515 §4.1.3).
+
+    Raises:
+        InvalidJWT: anything about the token or its key is wrong.
+    """
+    try:
+        header = _unverified_header(token, token_type)
+        key = import_foreign_key(header.get("jwk"), header.get("alg"))
+        claims = jwt.decode(token, key, registry=_foreign_registry).claims
+    except _FAILURES as error:
+        raise InvalidJWT(type(error).__name__) from error
+    return SelfSigned(dict(claims), key.thumbprint())
+
+
+def import_foreign_key(jwk: object, algorithm: object) -> ForeignKey:
+    """A stranger's public key for one of `FOREIGN_ALGORITHMS`, from its JWK; other members are not looked at.
+
+    Raises:
+        InvalidJWT: not a public key for this algorithm, too weak, too costly, or not in its one canonical spelling
+            (two spellings of a key would have two thumbprints).
+    """
+    form = _KEY_FORMS.get(algorithm) if isinstance(algorithm, str) else None
+    if form is None:
+        raise InvalidJWT("alg is not allowed")
+    if not isinstance(jwk, Mapping) or _PRIVATE_MEMBERS & jwk.keys():
+        raise InvalidJWT("no public key")
+    members = {name: jwk.get(name) for name in (*form.fixed, *form.free)}
+    texts = {name: value for name, value in members.items() if isinstance(value, str)}
+    if texts != members or not form.fixed.items() <= texts.items():
+        raise InvalidJWT("no key of this algorithm")
+    try:
+        if form.key_class is RSAKey and not _is_moderate(texts):
+            raise InvalidJWT("RSA key too small or too large")
+        # A JWK's type is wider than what joserfc says it takes.
+        key = form.key_class.import_key(dict(texts))
+        canonical = form.key_class.import_key(key.raw_value).as_dict(private=False)  # type: ignore[arg-type]
+    except _FAILURES as error:
+        raise InvalidJWT(type(error).__name__) from error
+    if canonical != texts:
+        raise InvalidJWT("key not in its canonical spelling")
+    return key
+
+
+def _is_moderate(members: Mapping[str, str]) -> bool:
+    modulus = int.from_bytes(_decoded(members["n"]), "big")
+    return modulus.bit_length() in _RSA_BITS and len(members["e"]) <= _LONGEST_RSA_EXPONENT
 
 
 def seal(plaintext: str, key: bytes) -> str:
@@ -122,9 +218,19 @@ def try_unseal(sealed: str, key: bytes) -> str | None:
     return plaintext.decode() if plaintext is not None else None
 
 
-def _unverified_header(token: str) -> dict[str, Any]:
-    encoded = token.split(".", 1)[0]
-    return _json_object(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
+def _unverified_header(token: str, token_type: str) -> dict[str, Any]:
+    if len(token) > LONGEST:
+        raise InvalidJWT("too long")
+    header = _json_object(_decoded(token.split(".", 1)[0]).decode())
+    if str(header.get("typ", "")).lower().removeprefix("application/") != token_type:
+        raise InvalidJWT("wrong typ")
+    if "crit" in header:
+        raise InvalidJWT("crit names an extension, and none is known here")  # RFC 7515 §4.1.11
+    return header
+
+
+def _decoded(encoded: str) -> bytes:
+    return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -27,6 +27,8 @@ _LOOPBACK_REDIRECT = re.compile(
 
 # What URL parsers take for an IPv4 address although it is none in its usual spelling: 2130706433, 0x7f.1, 0177.0.0.1.
 _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z")
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]\Z")
 _DOT_SEGMENT = re.compile(r"(?:\.|%2[eE]){1,2}\Z")
 
 # Schemes of editors and assistants that register themselves although RFC 8252 §7.1 asks for a dotted name.
@@ -104,9 +106,21 @@ def canonical_url(url: str) -> str:
     path = parts.path.rstrip("/")
     if any(segment in {".", ".."} for segment in path.split("/")):
         raise InvalidURI("must have no dot segments")
-    port = parts.port
-    shown_port = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
-    return f"{parts.scheme}://{_host(parts)}{shown_port}{path}"
+    return _origin(parts) + path
+
+
+def normal_target(url: str) -> str:
+    """The target of a request in the form in which two of them are compared (RFC 9449 §4.3, RFC 3986 §6.2.2, §6.2.3).
+
+    Query and fragment don't count; two spellings of the same path are one.
+
+    Raises:
+        InvalidURI: it is no absolute http(s) URL.
+    """
+    parts = _split(url)
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise InvalidURI("must be an absolute http or https URL")
+    return _origin(parts) + _normal_path(parts.path)
 
 
 def is_loopback(url: str) -> bool:
@@ -247,6 +261,31 @@ def _split(url: str) -> SplitResult:
     if ("[" in parts.netloc or not _HOST.match(host)) and not _is_ipv6(host):
         raise InvalidURI("must have a valid host and port")
     return parts
+
+
+def _origin(parts: SplitResult) -> str:
+    port = parts.port
+    shown_port = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
+    return f"{parts.scheme}://{_host(parts)}{shown_port}"
+
+
+def _normal_path(path: str) -> str:
+    """A path without needless percent encoding and without dot segments (RFC 3986 §6.2.2)."""
+    kept: list[str] = []
+    segments = _ENCODED.sub(_normal_octet, path).split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments and segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _normal_octet(encoded: re.Match[str]) -> str:
+    letter = chr(int(encoded[1], 16))
+    return letter if _UNRESERVED.match(letter) else encoded[0].upper()
 
 
 def _host(parts: SplitResult) -> str:
