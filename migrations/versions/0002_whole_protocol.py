@@ -36,6 +36,7 @@ _NEW_COLUMNS: Mapping[str, Sequence[tuple[str, Any, str]]] = {
             sa.Text(),
             "Hash of what it registered: the same for registrations that say the same",
         ),
+        ("registered_with", sa.Text(), "Initial access token of its registration; empty without"),
     ),
     "authorization_requests": (
         ("nonce", sa.Text(), "The client's nonce, repeated in the ID token"),
@@ -57,6 +58,7 @@ _NEW_COLUMNS: Mapping[str, Sequence[tuple[str, Any, str]]] = {
         ("client_snapshot", sa.Text(), "Hash of what the client said about itself when it was approved"),
     ),
 }
+_NEVER_USED = "registration = 'dynamic' AND registered_with IS NULL AND last_used_at IS NULL"
 # Columns that may be empty from now on, with what they tell: before and now.
 _LOOSENED = (
     ("grants", "user_id", "Who allowed it", "Who allowed it; empty for a client that acts for itself"),
@@ -93,7 +95,21 @@ def upgrade() -> None:
             comment="When its metadata last said something new to people; empty until then",
             existing_comment="When its document last said something new; empty until then",
         )
-        batch.create_index("ix_clients_fingerprint", ["fingerprint"])
+        batch.alter_column(
+            "last_used_at",
+            existing_type=_INSTANT,
+            comment="When it was last allowed something; empty before",
+            existing_comment="When a person last approved it",
+        )
+    op.create_index("ix_clients_fingerprint_created_at", "clients", ["fingerprint", "created_at"])
+    op.create_index(
+        "ix_clients_never_used",
+        "clients",
+        ["created_at"],
+        postgresql_where=sa.text(_NEVER_USED),
+        sqlite_where=sa.text(_NEVER_USED),
+    )
+    op.create_index("ix_authorization_requests_browser_hash", "authorization_requests", ["browser_hash"])
     with op.batch_alter_table("grants") as batch:
         batch.add_column(
             sa.Column(
@@ -132,14 +148,22 @@ def downgrade() -> None:
             comment="When the person approved",
             existing_comment="When it was approved",
         )
+    op.drop_index("ix_authorization_requests_browser_hash", "authorization_requests")
+    op.drop_index("ix_clients_never_used", "clients")
+    op.drop_index("ix_clients_fingerprint_created_at", "clients")
     with op.batch_alter_table("clients") as batch:
-        batch.drop_index("ix_clients_fingerprint")
         batch.alter_column(
             "changed_at",
             new_column_name="document_changed_at",
             existing_type=_INSTANT,
             comment="When its document last said something new; empty until then",
             existing_comment="When its metadata last said something new to people; empty until then",
+        )
+        batch.alter_column(
+            "last_used_at",
+            existing_type=_INSTANT,
+            comment="When a person last approved it",
+            existing_comment="When it was last allowed something; empty before",
         )
     for table, column, before, now in _LOOSENED:
         with op.batch_alter_table(table) as batch:
