@@ -27,6 +27,7 @@ from app.mcp_server.endpoint import AnyServer, load_server, session_manager
 from app.notifications import listen
 from app.oauth.credentials import Keys
 from app.resource_server.challenge import Challenges
+from app.resource_server.enforcement import enforce
 from app.resource_server.metadata import resource_metadata_url
 from app.resource_server.middleware import BearerGuard, OriginCheck
 from app.resource_server.revocations import Revocations
@@ -202,6 +203,7 @@ class _Runtime:
             lambda: services.signing_keys.verification,
             revocations,
             self.clock,
+            self.policy.catalogue,
         )
         return BearerGuard(
             endpoint,
@@ -210,6 +212,7 @@ class _Runtime:
             resource.required_scopes,
             OriginCheck(settings.allowed_origins, settings.on_loopback),
             lambda error: count_refusal(path, error),
+            enforce(services.servers[resource.url], settings.tools_list),
         )
 
 

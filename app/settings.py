@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     bootstrap_admin_password: str | None = None
     mcp_server: str = "app.mcp_server.server:mcp"
     mcp_sessions: bool | None = None
+    tools_list: Literal["all", "mark", "hide"] = "all"
     allowed_origins: Annotated[tuple[str, ...] | None, NoDecode] = None
     access_token_seconds: int = Field(default=900, ge=5, le=3600)
     refresh_retry_seconds: int = Field(default=30, ge=0, le=60)

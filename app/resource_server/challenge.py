@@ -1,8 +1,9 @@
 """The one builder of every 401 and 403 of the resource (RFC 6750 §3, RFC 9728 §5.1)."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Challenges:
         return refusal(status, body, headers)
 
 
-def refusal(status: int, body: dict[str, str], headers: list[tuple[bytes, bytes]] | None = None) -> Challenge:
+def refusal(
+    status: int, body: Mapping[str, Any], headers: list[tuple[bytes, bytes]] | None = None
+) -> Challenge:
     """A JSON refusal that nobody may cache."""
     encoded = json.dumps(body).encode()
     common = [

@@ -1,7 +1,8 @@
 """Identity by dependency: what a tool asks for in its signature and a model never sees.
 
+@requires("notes:write")
 @mcp.tool()
-async def hello(user: CurrentUser) -> str: ...
+async def add_note(text: str, user: CurrentUser) -> str: ...
 """
 
 from typing import Annotated
@@ -9,8 +10,11 @@ from typing import Annotated
 from mcp.server.mcpserver import Context, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
 
+from app.resource_server.enforcement import principal_of
 from app.resource_server.principal import Principal, User
-from app.resource_server.verifier import Caller
+from app.resource_server.requirements import requires
+
+__all__ = ["CurrentPrincipal", "CurrentUser", "current_principal", "current_user", "requires"]
 
 
 async def current_principal(context: Context) -> Principal:
@@ -19,11 +23,10 @@ async def current_principal(context: Context) -> Principal:
     Raises:
         ToolError: the server runs without its door, over stdio for example.
     """
-    request = context.request_context.request
-    caller = request.scope.get("user") if request is not None else None
-    if not isinstance(caller, Caller):
+    principal = principal_of(context.request_context.request)
+    if principal is None:
         raise ToolError("This tool needs a signed-in caller.")
-    return caller.principal
+    return principal
 
 
 async def current_user(context: Context) -> User:

@@ -1,13 +1,26 @@
-"""The bearer check, as pure ASGI in front of the protected application: reads headers only, never the body."""
+"""The bearer check, as pure ASGI in front of the protected application.
+
+It reads headers only, and the body only where an operation may need more than the resource asks of everyone.
+"""
 
 import logging
 from collections.abc import Callable, Collection, Iterable
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp_types import PARSE_ERROR
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.oauth.uris import LOOPBACK_HOSTS
 from app.resource_server.challenge import Challenge, Challenges, refusal
+from app.resource_server.operations import (
+    BodyTooLarge,
+    Disconnected,
+    UnreadableBody,
+    needed_scopes,
+    read_body,
+)
+from app.resource_server.principal import Principal
+from app.resource_server.requirements import Requirements
 from app.resource_server.revocations import RevocationsUnknown
 from app.resource_server.verifier import AccessTokenVerifier, Caller, InvalidToken
 
@@ -49,6 +62,7 @@ class BearerGuard:
 
     Args:
         refused: told the error code of each refusal, for the metrics.
+        requirements: what single operations need beyond `required_scopes`; None for nothing.
     """
 
     def __init__(
@@ -59,6 +73,7 @@ class BearerGuard:
         required_scopes: frozenset[str],
         origin_check: OriginCheck,
         refused: Callable[[str], None],
+        requirements: Requirements | None = None,
     ) -> None:
         self._app = app
         self._verifier = verifier
@@ -66,10 +81,14 @@ class BearerGuard:
         self._required = required_scopes
         self._origin_check = origin_check
         self._refused = refused
+        self._requirements = requirements
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             caller, token = await self._identify(scope)
+            receive = await self._check_operation(scope, receive, caller.principal)
+        except Disconnected:
+            return
         except _Refused as refused:
             self._refused(refused.error)
             answer = refused.challenge
@@ -100,6 +119,27 @@ class BearerGuard:
 
         return checked
 
+    async def _check_operation(self, scope: Scope, receive: Receive, principal: Principal) -> Receive:
+        """Let the caller do what the body asks for; returns how the application reads the body after that.
+
+        Raises:
+            _Refused: with the answer.
+            Disconnected: nobody waits for one.
+        """
+        if self._requirements is None or not self._requirements.exist or scope["method"] != "POST":
+            return receive
+        try:
+            body, receive = await read_body(receive)
+            needed = needed_scopes(body, self._requirements)
+        except UnreadableBody:
+            raise _Refused(_UNREADABLE, "parse_error") from None
+        except BodyTooLarge:
+            raise _Refused(_TOO_LARGE, "content_too_large") from None
+        if not principal.allows(*needed):
+            everything = sorted(self._required | needed)
+            raise _Refused(self._challenges.insufficient_scope(everything), "insufficient_scope")
+        return receive
+
     async def _identify(self, scope: Scope) -> tuple[Caller, str]:
         """Who sends this request, and with which token.
 
@@ -118,7 +158,7 @@ class BearerGuard:
             raise _Refused(self._challenges.invalid_token(str(error)), "invalid_token") from None
         except RevocationsUnknown:
             raise _Refused(_UNAVAILABLE, "temporarily_unavailable") from None
-        if not self._required <= caller.principal.scopes:
+        if not caller.principal.allows(*self._required):
             raise _Refused(self._challenges.insufficient_scope(sorted(self._required)), "insufficient_scope")
         return caller, token
 
@@ -177,4 +217,9 @@ _UNAVAILABLE = refusal(
     503,
     {"error": "temporarily_unavailable", "error_description": "Try again shortly."},
     [(b"retry-after", b"2")],
+)
+_TOO_LARGE = refusal(413, {"error": "invalid_request", "error_description": "The request body is too large."})
+# What the MCP SDK answers to the same.
+_UNREADABLE = refusal(
+    400, {"jsonrpc": "2.0", "id": None, "error": {"code": PARSE_ERROR, "message": "Parse error"}}
 )

@@ -16,7 +16,10 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose access token was verified: exists only once checked."""
+    """A caller whose access token was verified: exists only once checked.
+
+    `scopes` is what the token says; `implied` is what these scopes open besides, and empty without a hierarchy.
+    """
 
     user: User
     client_id: str
@@ -26,3 +29,12 @@ class Principal:
     token_id: str
     issuer: str
     expires_at: datetime
+    implied: frozenset[str] = frozenset()
+
+    def allows(self, *scopes: str) -> bool:
+        """Whether the caller has all of these scopes, by name or by a broader one that implies them."""
+        return not self.missing(*scopes)
+
+    def missing(self, *scopes: str) -> frozenset[str]:
+        """Those of these scopes that the caller lacks."""
+        return frozenset(scopes) - self.scopes - self.implied

@@ -11,6 +11,7 @@ from mcp.server.auth.provider import AccessToken
 
 from app.clock import Clock
 from app.oauth import jwt
+from app.oauth.scopes import Scope, implied
 from app.resource_server.principal import Principal, User
 from app.resource_server.revocations import Revocations
 
@@ -45,6 +46,7 @@ class AccessTokenVerifier:
     Args:
         keys: the issuer's public keys by id, asked anew for each unseen token.
         revocations: what is revoked.
+        catalogue: which scope implies which.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class AccessTokenVerifier:
         keys: Callable[[], Mapping[str, jwt.VerificationKey]],
         revocations: Revocations,
         clock: Clock,
+        catalogue: tuple[Scope, ...] = (),
     ) -> None:
         self._issuer = issuer
         self._resource = resource
         self._keys = keys
         self._revocations = revocations
         self._clock = clock
+        self._catalogue = catalogue
         self._remembered: OrderedDict[bytes, Caller] = OrderedDict()
 
     async def verify(self, token: str) -> Caller:
@@ -102,7 +106,7 @@ class AccessTokenVerifier:
             raise InvalidToken("The access token is for another resource.")
         if now < _instant(claims.get("nbf", 0)):
             raise InvalidToken("The access token is not valid yet.")
-        return _principal_of(claims)
+        return _principal_of(claims, self._catalogue)
 
 
 def _instant(claim: object) -> datetime:
@@ -115,7 +119,7 @@ def _instant(claim: object) -> datetime:
         raise InvalidToken("The access token has a malformed time.") from None
 
 
-def _principal_of(claims: Mapping[str, Any]) -> Principal:
+def _principal_of(claims: Mapping[str, Any], catalogue: tuple[Scope, ...]) -> Principal:
     """RFC 9068 §2.2: the claims that must be there, in the types that they must have."""
     try:
         texts = {name: claims[name] for name in ("iss", "sub", "client_id", "jti")}
@@ -124,6 +128,7 @@ def _principal_of(claims: Mapping[str, Any]) -> Principal:
         raise InvalidToken("The access token lacks a claim.") from None
     if not all(isinstance(text, str) and text for text in texts.values()):
         raise InvalidToken("The access token lacks a claim.")
+    scopes = frozenset(str(claims.get("scope", "")).split())
     return Principal(
         user=User(
             id=texts["sub"],
@@ -133,9 +138,10 @@ def _principal_of(claims: Mapping[str, Any]) -> Principal:
         ),
         client_id=texts["client_id"],
         client_name=claims.get("client_name"),
-        scopes=frozenset(str(claims.get("scope", "")).split()),
+        scopes=scopes,
         grant_id=claims.get("grant_id"),
         token_id=texts["jti"],
         issuer=texts["iss"],
         expires_at=expires_at,
+        implied=implied(scopes, catalogue) - scopes,
     )
