@@ -32,7 +32,7 @@ from app.resource_server.metadata import resource_metadata_url
 from app.resource_server.middleware import BearerGuard, OriginCheck
 from app.resource_server.revocations import Revocations
 from app.resource_server.verifier import AccessTokenVerifier
-from app.routers import authorize, discovery, health, registration, revocation, token
+from app.routers import authorize, discovery, health, registration, revocation, token, userinfo
 from app.routers.errors import install_error_handlers
 from app.routers.limits import Limits
 from app.routers.metrics import count_refusal
@@ -117,7 +117,18 @@ def create_app(
     app.answer_headers = answer_headers(secure)
     app.state.templates = make_templates(prefix)
     app.mount("/static", StaticFiles(directory=STATIC))
-    for module in (discovery, registration, token, revocation, authorize, sign_in, consent, info, health):
+    for module in (
+        discovery,
+        registration,
+        token,
+        revocation,
+        userinfo,
+        authorize,
+        sign_in,
+        consent,
+        info,
+        health,
+    ):
         app.include_router(module.router)
     install_error_handlers(app)
     return app

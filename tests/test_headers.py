@@ -150,12 +150,14 @@ MACHINES = [
     ("POST", "/oauth/register"),
     ("POST", "/oauth/token"),
     ("POST", "/oauth/revoke"),
+    ("GET", "/oauth/userinfo"),
+    ("POST", "/oauth/userinfo"),
     ("POST", "/mcp"),
     ("POST", "/mcp/"),
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), [pytest.param(*m, id=f"HDR-3-{m[1]}") for m in MACHINES])
+@pytest.mark.parametrize(("method", "path"), [pytest.param(*m, id=f"HDR-3-{m[0]}-{m[1]}") for m in MACHINES])
 async def test_programs_in_browsers_may_ask_and_read(world: World, method: str, path: str) -> None:
     wanted = "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name"
     preflight = await world.http.options(
@@ -195,6 +197,8 @@ async def test_hdr_3_refusals_can_be_read_too(make_world: Callable[..., Any]) ->
         (413, "POST", "/oauth/token", {"content": large}),
         *[(0, "POST", "/oauth/register", {"json": {"redirect_uris": [REDIRECT_URI]}})] * 4,
         (429, "POST", "/oauth/register", {"json": {"redirect_uris": [REDIRECT_URI]}}),
+        (401, "GET", "/oauth/userinfo", {}),
+        (401, "POST", "/oauth/userinfo", {"headers": {"authorization": "Bearer unknown"}}),
         (401, "POST", "/mcp", {"json": {}}),
         (401, "POST", "/mcp", {"headers": {"authorization": "Bearer unknown"}}),
     ]

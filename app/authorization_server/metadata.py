@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.authorization_server.claims import CLAIMS_BY_SCOPE
 from app.authorization_server.client_metadata import AUTH_METHODS, RESPONSE_TYPES
 from app.authorization_server.grants.registry import grant_types
 from app.authorization_server.policy import Policy
@@ -29,10 +30,12 @@ def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [resource.url for resource in policy.resources],
-        # Required members of OpenID Connect Discovery, for clients that parse strictly.
+        # Required members of OpenID Connect Discovery: MCP clients that look only there parse strictly, so they stay
+        # while OpenID Connect is switched off. Without the scope `openid` they promise nothing.
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
         **_optional(policy),
+        **(_openid(issuer) if policy.has(Feature.OPENID) else {}),
     }
 
 
@@ -40,6 +43,15 @@ def _scopes(policy: Policy) -> list[str]:
     return [
         name for name in supported_by_server(policy.catalogue) if name != OPENID or policy.has(Feature.OPENID)
     ]
+
+
+def _openid(issuer: str) -> dict[str, Any]:
+    """OpenID Connect Discovery §3."""
+    return {
+        "userinfo_endpoint": f"{issuer}/oauth/userinfo",
+        "claims_supported": ["sub", *(name for names in CLAIMS_BY_SCOPE.values() for name in names)],
+        "claims_parameter_supported": False,
+    }
 
 
 def _optional(policy: Policy) -> dict[str, Any]:

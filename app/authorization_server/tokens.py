@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.authorization_server import grant_store
+from app.authorization_server.claims import claims_about
 from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client, Grant, RefreshToken, ResourceOwner
@@ -76,7 +77,7 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
         "iat": issued,
         "exp": expires,
         "jti": mint_id("at_"),
-        **_identity(issuance),
+        **(claims_about(issuance.owner, issuance.scopes) if issuance.owner else {}),
         **issuance.claims,
     }
     await grant_store.note_issued(context.tx, grant.id, now)
@@ -104,16 +105,3 @@ def stored_refresh_token(
         expires_at=min(now + policy.refresh_idle_lifetime, grant.expires_at),
         spent_at=None,
     )
-
-
-def _identity(issuance: Issuance) -> dict[str, str]:
-    """Who the person is, as far as they agreed to tell (RFC 9068 §2.2.2)."""
-    owner, scopes = issuance.owner, issuance.scopes
-    identity: dict[str, str] = {}
-    if owner is None:
-        return identity
-    if "profile" in scopes:
-        identity |= {"preferred_username": owner.username, "name": owner.name}
-    if "email" in scopes and owner.email is not None:
-        identity["email"] = owner.email
-    return identity

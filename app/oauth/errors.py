@@ -109,6 +109,50 @@ class InvalidClientMetadata(OAuthError):
     error = "invalid_client_metadata"
 
 
+class InvalidToken(OAuthError):
+    """A bearer token is missing, unknown, over or revoked (RFC 6750 §3.1).
+
+    `presented` is False where there was none: the challenge names no error then.
+    """
+
+    error = "invalid_token"
+    status = 401
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        presented: bool = True,
+        reason: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        super().__init__(description, reason=reason, client_id=client_id)
+        self.presented = presented
+
+    @property
+    def challenge(self) -> str:
+        """The `WWW-Authenticate` of the answer."""
+        return _bearer_challenge(self) if self.presented else "Bearer"
+
+
+class InsufficientScope(OAuthError):
+    """A good bearer token that allows too little; `scope` is all that is needed (RFC 6750 §3.1)."""
+
+    error = "insufficient_scope"
+    status = 403
+
+    def __init__(
+        self, description: str, scope: str, *, client_id: str | None = None, grant_id: str | None = None
+    ) -> None:
+        super().__init__(description, client_id=client_id, grant_id=grant_id)
+        self.scope = scope
+
+    @property
+    def challenge(self) -> str:
+        """The `WWW-Authenticate` of the answer."""
+        return f'{_bearer_challenge(self)}, scope="{self.scope}"'
+
+
 class InvalidDPoPProof(OAuthError):
     """The proof of possession is missing, malformed, for another request, too old or used before (RFC 9449 §5)."""
 
@@ -161,3 +205,7 @@ class ServerError(OAuthError):
 
     error = "server_error"
     status = 500
+
+
+def _bearer_challenge(error: OAuthError) -> str:
+    return f'Bearer error="{error.error}", error_description="{error.description}"'

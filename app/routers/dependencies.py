@@ -11,7 +11,7 @@ from app.audit import Origin, record
 from app.authorization_server.records import ResourceOwner
 from app.database import Transaction
 from app.oauth.credentials import mint_reference
-from app.oauth.errors import InvalidRequest, OAuthError, TooManyRequests
+from app.oauth.errors import InvalidRequest, InvalidToken, OAuthError, TooManyRequests
 from app.oauth.features import Feature
 from app.oauth.parameters import Parameters, parse_parameters
 from app.routers.errors import PageError, endpoint_of
@@ -119,6 +119,21 @@ def read_authorization(request: Request) -> str | None:
 
 
 AuthorizationDep = Annotated[str | None, Depends(read_authorization)]
+
+
+def read_bearer(authorization: AuthorizationDep) -> str:
+    """The bearer token of the `Authorization` header; never one in the address or the body (OAuth 2.1 §5.1).
+
+    Raises:
+        InvalidToken: there is none.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise InvalidToken("A bearer token is required.", presented=False, reason="no_token")
+    return token.strip()
+
+
+BearerDep = Annotated[str, Depends(read_bearer)]
 
 
 async def find_owner(tx: Transaction, user_id: str, *, hold: bool = False) -> ResourceOwner | None:

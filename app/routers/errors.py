@@ -11,8 +11,10 @@ from app.database import DatabaseUnavailable
 from app.oauth.credentials import mint_reference
 from app.oauth.errors import (
     ContentTooLarge,
+    InsufficientScope,
     InvalidClient,
     InvalidRequest,
+    InvalidToken,
     MethodNotAllowed,
     OAuthError,
     ServerError,
@@ -70,6 +72,8 @@ def oauth_error_response(error: OAuthError) -> JSONResponse:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, InvalidClient) and error.challenge_basic:
         headers["WWW-Authenticate"] = 'Basic realm="ostiary"'
+    if isinstance(error, InvalidToken | InsufficientScope):
+        headers["WWW-Authenticate"] = error.challenge
     body = {"error": error.error, "error_description": error.description}
     return JSONResponse(body, error.status, headers)
 

@@ -1,0 +1,34 @@
+"""The userinfo endpoint (OpenID Connect Core §5.3)."""
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from app.authorization_server import userinfo as rules
+from app.oauth.errors import InvalidToken
+from app.oauth.features import Feature
+from app.routers.dependencies import (
+    NO_STORE,
+    BearerDep,
+    OriginDep,
+    ServicesDep,
+    TransactionDep,
+    find_owner,
+    requires_feature,
+)
+
+router = APIRouter(prefix="/oauth", tags=["oauth"], dependencies=[requires_feature(Feature.OPENID)])
+
+
+@router.get("/userinfo")
+@router.post("/userinfo")
+async def userinfo(
+    token: BearerDep, services: ServicesDep, origin: OriginDep, tx: TransactionDep
+) -> JSONResponse:
+    """Who signed in (§5.3.1); the body of a POST means nothing."""
+    policy, keys = services.policy, services.signing_keys
+    try:
+        claims = await rules.userinfo(tx, keys, policy, find_owner, token, origin.now)
+    except InvalidToken as error:
+        await services.limits.count_client_failure(origin.source, error.client_id)
+        raise
+    return JSONResponse(claims, headers=NO_STORE)
