@@ -6,6 +6,7 @@ park     -> AuthorizationRequest  waits, bound to the browser, for sign-in and c
 decide   -> the address to send the browser to
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -39,6 +40,7 @@ from app.oauth.scopes import OPENID, SERVER_SCOPES, format_scope, parse_scope
 from app.oauth.uris import redirect_uri_matches
 
 _LONGEST_STATE = 4096
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class ValidRequest:
     dropped: tuple[str, ...]
     resource: str
     code_challenge: str
+    dpop_jkt: str | None = None
 
 
 class UnknownClient(OAuthError):
@@ -119,7 +122,21 @@ def validate(parameters: Parameters, target: ClientRedirect, policy: Policy) -> 
     )
     resource = choose_resource(parameters.all("resource"), policy)
     scopes, dropped = choose_scopes(parameters.get("scope"), resource, policy)
-    return ValidRequest(target, scopes, dropped, resource.url, challenge)
+    key = _choose_key(parameters.get("dpop_jkt"), policy)
+    return ValidRequest(target, scopes, dropped, resource.url, challenge, key)
+
+
+def _choose_key(dpop_jkt: str | None, policy: Policy) -> str | None:
+    """The key that the code is to be bound to (RFC 9449 §10).
+
+    Raises:
+        InvalidRequest: no thumbprint.
+    """
+    if dpop_jkt is None or not policy.has(Feature.DPOP):
+        return None
+    if not _THUMBPRINT.match(dpop_jkt):
+        raise InvalidRequest("dpop_jkt must be the SHA-256 thumbprint of a key.")
+    return dpop_jkt
 
 
 def choose_scopes(
@@ -187,6 +204,7 @@ async def park(
         resource=request.resource,
         state=request.target.state,
         code_challenge=request.code_challenge,
+        dpop_jkt=request.dpop_jkt,
         created_at=now,
         expires_at=now + policy.request_lifetime,
     )
@@ -249,6 +267,7 @@ async def approve(
         code_hash=keys.hash(code),
         grant_id=grant.id,
         code_challenge=request.code_challenge,
+        dpop_jkt=request.dpop_jkt,
         created_at=origin.now,
         expires_at=origin.now + policy.code_lifetime,
     )

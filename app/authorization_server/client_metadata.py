@@ -8,6 +8,7 @@ from typing import Any
 
 from app.authorization_server.policy import Policy
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, InvalidScope
+from app.oauth.features import Feature
 from app.oauth.scopes import format_scope, parse_scope, supported_by_server
 from app.oauth.uris import InvalidURI, check_redirect_uri
 
@@ -61,7 +62,7 @@ def check_metadata(metadata: object, policy: Policy, default_auth_method: str) -
         response_types=response_types,
         token_endpoint_auth_method=auth_method,
         scope=_scope(metadata, policy),
-        information=_information(metadata),
+        information=_information(metadata, policy),
     )
 
 
@@ -120,7 +121,7 @@ def _scope(metadata: Mapping[str, Any], policy: Policy) -> str | None:
     return format_scope(name for name in names if name in known)
 
 
-def _information(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _information(metadata: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
     information: dict[str, Any] = {}
     for field in (*_URL_FIELDS, *_TEXT_FIELDS):
         value = metadata.get(field)
@@ -131,6 +132,11 @@ def _information(metadata: Mapping[str, Any]) -> dict[str, Any]:
         if field in _URL_FIELDS:
             _check_web_url(field, value)
         information[field] = value
+    bound = metadata.get("dpop_bound_access_tokens")
+    if bound is not None and policy.has(Feature.DPOP):
+        if not isinstance(bound, bool):
+            raise InvalidClientMetadata("dpop_bound_access_tokens must be true or false.")
+        information["dpop_bound_access_tokens"] = bound
     contacts = metadata.get("contacts")
     if contacts is not None:
         if (

@@ -6,7 +6,7 @@ from app.authorization_server.claims import CLAIMS_BY_SCOPE
 from app.authorization_server.client_metadata import AUTH_METHODS, RESPONSE_TYPES
 from app.authorization_server.grants.registry import grant_types
 from app.authorization_server.policy import Policy
-from app.oauth import pkce
+from app.oauth import dpop, pkce
 from app.oauth.features import Feature
 from app.oauth.jwt import ALGORITHM
 from app.oauth.scopes import OPENID, supported_by_server
@@ -61,4 +61,6 @@ def _optional(policy: Policy) -> dict[str, Any]:
         members["registration_endpoint"] = f"{issuer}/oauth/register"
     if policy.client_documents:
         members["client_id_metadata_document_supported"] = True
+    if policy.has(Feature.DPOP):
+        members["dpop_signing_alg_values_supported"] = list(dpop.ALGORITHMS)
     return members

@@ -54,6 +54,11 @@ class Client:
         return self.token_endpoint_auth_method == "none"  # noqa: S105 - a method, not a secret
 
     @property
+    def requires_proof(self) -> bool:
+        """Whether it wants no tokens but those that are bound to its key (RFC 9449 §5.2)."""
+        return self.information.get("dpop_bound_access_tokens") is True
+
+    @property
     def display_name(self) -> str:
         """The name to show to people: what the client calls itself, else its id."""
         return self.client_name or self.client_id
@@ -103,7 +108,6 @@ class Grant:
     revoked_because: str | None = None
     grant_type: str = "authorization_code"
     authenticated_at: datetime | None = None
-    dpop_jkt: str | None = None
     props_sealed: str | None = None
     client_snapshot: str | None = None
 
@@ -135,7 +139,8 @@ class RefreshToken:
     generation: int
     created_at: datetime
     expires_at: datetime
-    spent_at: datetime | None
+    spent_at: datetime | None = None
+    dpop_jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

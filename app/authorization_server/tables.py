@@ -164,11 +164,6 @@ grants = sa.Table(
         "authenticated_at", UTCDateTime, comment="When the person had signed in who approved (auth_time)"
     ),
     sa.Column(
-        "dpop_jkt",
-        sa.Text,
-        comment="Thumbprint of the key that its refresh tokens are bound to (RFC 9449 §5)",
-    ),
-    sa.Column(
         "props_sealed", sa.Text, comment="What the operator's hooks attached, encrypted under SECRET_KEY"
     ),
     sa.Column(
@@ -232,6 +227,11 @@ refresh_tokens = sa.Table(
         "expires_at", UTCDateTime, nullable=False, index=True, comment="When it stops working if not used"
     ),
     sa.Column("spent_at", UTCDateTime, comment="When it was exchanged for its successor; empty before"),
+    sa.Column(
+        "dpop_jkt",
+        sa.Text,
+        comment="Thumbprint of the key that a public client must prove to hold (RFC 9449 §5)",
+    ),
     comment="Refresh tokens, each exchanged once",
 )
 

@@ -8,11 +8,13 @@ from typing import Any
 from app.authorization_server import grant_store
 from app.authorization_server.claims import claims_about
 from app.authorization_server.grants.context import TokenContext
-from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client, Grant, RefreshToken, ResourceOwner
 from app.oauth import jwt
-from app.oauth.credentials import Keys, mint_id
+from app.oauth.credentials import mint_id
+from app.oauth.dpop import SCHEME
 from app.oauth.scopes import format_scope
+
+BEARER = "Bearer"  # RFC 6750; bound to a key, it is DPoP
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class TokenResponse:
     expires_in: int
     scope: str
     refresh_token: str | None
-    token_type: str = "Bearer"  # noqa: S105 - RFC 6750, or DPoP
+    token_type: str = BEARER
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
@@ -79,29 +81,35 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
         "jti": mint_id("at_"),
         **(claims_about(issuance.owner, issuance.scopes) if issuance.owner else {}),
         **issuance.claims,
+        **({} if context.proof_key is None else {"cnf": {"jkt": context.proof_key}}),  # RFC 9449 §6.1
     }
     await grant_store.note_issued(context.tx, grant.id, now)
     token = jwt.sign(claims, context.signing_keys.signing, jwt.ACCESS_TOKEN_TYPE)
-    return TokenResponse(token, expires - issued, claims["scope"], refresh_token)
+    token_type = BEARER if context.proof_key is None else SCHEME
+    return TokenResponse(token, expires - issued, claims["scope"], refresh_token, token_type)
 
 
 def first_refresh_token(
-    keys: Keys, grant: Grant, code: str, policy: Policy, now: datetime
+    context: TokenContext, client: Client, grant: Grant, code: str
 ) -> tuple[str, RefreshToken]:
     """The refresh token of generation 0, derived from the code that was spent for it."""
-    secret = keys.successors(grant.id, 0, code)[0]
-    return secret, stored_refresh_token(keys, grant, secret, 0, policy, now)
+    secret = context.keys.successors(grant.id, 0, code)[0]
+    return secret, stored_refresh_token(context, client, grant, secret, 0)
 
 
 def stored_refresh_token(
-    keys: Keys, grant: Grant, secret: str, generation: int, policy: Policy, now: datetime
+    context: TokenContext, client: Client, grant: Grant, secret: str, generation: int
 ) -> RefreshToken:
-    """The row of a refresh token: it ends when idle too long and never outlives its grant."""
+    """The row of a refresh token: it ends when idle too long and never outlives its grant.
+
+    A public client's is bound to the key that the client proved to hold; the others authenticate (RFC 9449 §5).
+    """
+    now = context.origin.now
     return RefreshToken(
-        token_hash=keys.hash(secret),
+        token_hash=context.keys.hash(secret),
         grant_id=grant.id,
         generation=generation,
         created_at=now,
-        expires_at=min(now + policy.refresh_idle_lifetime, grant.expires_at),
-        spent_at=None,
+        expires_at=min(now + context.policy.refresh_idle_lifetime, grant.expires_at),
+        dpop_jkt=context.proof_key if client.is_public else None,
     )

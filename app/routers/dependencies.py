@@ -1,6 +1,6 @@
 """What endpoints ask for in their signatures."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.accounts import store as accounts
 from app.audit import Origin, record
+from app.authorization_server.proof_of_possession import nonces_of
 from app.authorization_server.records import ResourceOwner
 from app.database import Transaction
 from app.oauth.credentials import mint_reference
@@ -134,6 +135,20 @@ def read_bearer(authorization: AuthorizationDep) -> str:
 
 
 BearerDep = Annotated[str, Depends(read_bearer)]
+
+
+def read_proofs(request: Request) -> Sequence[str]:
+    """The values of the `DPoP` headers; there may be one at most, which is the proof's own first rule."""
+    return request.headers.getlist("dpop")
+
+
+ProofsDep = Annotated[Sequence[str], Depends(read_proofs)]
+
+
+def nonce_header(services: Services, origin: Origin, proofs: Sequence[str]) -> dict[str, str]:
+    """The nonce for the next proof, where nonces are asked for and the client sends proofs (RFC 9449 §8.2)."""
+    nonces = nonces_of(services.keys, services.policy)
+    return {"DPoP-Nonce": nonces.current(origin.now)} if nonces is not None and proofs else {}
 
 
 async def find_owner(tx: Transaction, user_id: str, *, hold: bool = False) -> ResourceOwner | None:

@@ -19,6 +19,7 @@ from app.oauth.errors import (
     OAuthError,
     ServerError,
     TemporarilyUnavailable,
+    UseDPoPNonce,
 )
 from app.routers.metrics import count_refusal
 from app.routers.pages.render import render_page
@@ -74,6 +75,8 @@ def oauth_error_response(error: OAuthError) -> JSONResponse:
         headers["WWW-Authenticate"] = 'Basic realm="ostiary"'
     if isinstance(error, InvalidToken | InsufficientScope):
         headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, UseDPoPNonce):
+        headers["DPoP-Nonce"] = error.nonce
     body = {"error": error.error, "error_description": error.description}
     return JSONResponse(body, error.status, headers)
 

@@ -15,7 +15,7 @@ from app.routers.metrics import count_refusal
 _OPEN_PATHS = ("/.well-known/", "/oauth/", "/mcp/.well-known/")
 # What watches over the server asks inside, without TLS.
 _WATCHED = {"/healthz", "/readyz", "/metrics"}
-_EXPOSED = ("WWW-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version", "Retry-After")
+_EXPOSED = ("WWW-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version", "Retry-After", "DPoP-Nonce")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 

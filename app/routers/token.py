@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 
 from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.grants.registry import grant_types
+from app.authorization_server.proof_of_possession import prove_possession
 from app.oauth.errors import InvalidGrant, UnsupportedGrantType
 from app.routers.client_authentication import authenticate_client
 from app.routers.dependencies import (
@@ -14,9 +15,11 @@ from app.routers.dependencies import (
     AuthorizationDep,
     FormDep,
     OriginDep,
+    ProofsDep,
     ServicesDep,
     TransactionDep,
     find_owner,
+    nonce_header,
 )
 
 router = APIRouter(prefix="/oauth", tags=["oauth"])
@@ -26,6 +29,7 @@ router = APIRouter(prefix="/oauth", tags=["oauth"])
 async def token(
     form: FormDep,
     authorization: AuthorizationDep,
+    proofs: ProofsDep,
     services: ServicesDep,
     origin: OriginDep,
     tx: TransactionDep,
@@ -35,12 +39,16 @@ async def token(
     if grant is None:
         raise UnsupportedGrantType("grant_type is not supported.")
     client = await authenticate_client(tx, services, form, authorization, origin)
+    url, keys, policy = f"{services.policy.issuer}/oauth/token", services.keys, services.policy
+    proof_key = await prove_possession(tx, keys, policy, client, proofs, url, origin.now)
     try:
         request: Any = grant.parse(form)
-        context = TokenContext(tx, origin, services.keys, services.signing_keys, services.policy, find_owner)
+        context = TokenContext(
+            tx, origin, keys, services.signing_keys, policy, find_owner, proof_key=proof_key
+        )
         response = await grant.exchange(context, client, request)
     except InvalidGrant as error:
         await services.limits.count_client_failure(origin.source, error.client_id)
         raise
     services.client_documents.renew_soon(client, origin)
-    return JSONResponse(response.body(), headers=NO_STORE)
+    return JSONResponse(response.body(), headers=NO_STORE | nonce_header(services, origin, proofs))

@@ -51,9 +51,15 @@ _NEW_COLUMNS: Mapping[str, Sequence[tuple[str, Any, str]]] = {
         ("nonce", sa.Text(), "The client's nonce, repeated in the ID token"),
         ("dpop_jkt", sa.Text(), "Thumbprint of the key that it is bound to (RFC 9449 §10)"),
     ),
+    "refresh_tokens": (
+        (
+            "dpop_jkt",
+            sa.Text(),
+            "Thumbprint of the key that a public client must prove to hold (RFC 9449 §5)",
+        ),
+    ),
     "grants": (
         ("authenticated_at", _INSTANT, "When the person had signed in who approved (auth_time)"),
-        ("dpop_jkt", sa.Text(), "Thumbprint of the key that its refresh tokens are bound to (RFC 9449 §5)"),
         ("props_sealed", sa.Text(), "What the operator's hooks attached, encrypted under SECRET_KEY"),
         ("client_snapshot", sa.Text(), "Hash of what the client said about itself when it was approved"),
     ),

@@ -5,9 +5,10 @@ Refuses, in this order:
  2. an unknown code, or one of another client                            invalid_grant
  3. a redirect URI that is not the one of the authorization request      invalid_grant
  4. a verifier that does not prove the challenge                         invalid_grant
- 5. a resource that was not authorized                                   invalid_target
- 6. a code spent before: the grant falls with it                         invalid_grant
- 7. an expired code, a revoked grant, a disabled person                  invalid_grant
+ 5. a code that is bound to a key that the proof does not show           invalid_grant
+ 6. a resource that was not authorized                                   invalid_target
+ 7. a code spent before: the grant falls with it                         invalid_grant
+ 8. an expired code, a revoked grant, a disabled person                  invalid_grant
 Possession is proven before anything is spent, so a thief with the code alone cannot burn it.
 """
 
@@ -62,7 +63,7 @@ async def exchange(context: TokenContext, client: Client, request: CodeRequest) 
     if found is None or found[1].client_id != client.client_id:
         raise InvalidGrant(_REFUSED, reason="unknown_code", client_id=client.client_id)
     code, grant = found
-    _prove_possession(client, code, grant, request)
+    _prove_possession(context, client, code, grant, request)
     check_resource(request.resource, grant, context.policy)
     if code.spent_at is not None or not await grant_store.spend_code(context.tx, code.code_hash, now):
         await revocation.revoke_grant(context.tx, context.policy, grant.id, "code_replay", context.origin)
@@ -72,7 +73,7 @@ async def exchange(context: TokenContext, client: Client, request: CodeRequest) 
     owner = await live_owner(context, client, grant, _REFUSED)
     refresh_token = None
     if "refresh_token" in client.grant_types:
-        refresh_token, row = first_refresh_token(context.keys, grant, request.code, context.policy, now)
+        refresh_token, row = first_refresh_token(context, client, grant, request.code)
         await grant_store.add_refresh_token(context.tx, row)
     await record(
         context.tx,
@@ -87,12 +88,16 @@ async def exchange(context: TokenContext, client: Client, request: CodeRequest) 
     return await issue(context, issuance, refresh_token)
 
 
-def _prove_possession(client: Client, code: AuthorizationCode, grant: Grant, request: CodeRequest) -> None:
+def _prove_possession(
+    context: TokenContext, client: Client, code: AuthorizationCode, grant: Grant, request: CodeRequest
+) -> None:
     """OAuth 2.1 clients omit redirect_uri here, RFC 6749 clients repeat it: when it is sent, it must match."""
     if request.redirect_uri is not None and request.redirect_uri != grant.redirect_uri:
         reason = "redirect_uri_mismatch"
     elif not pkce.proves(request.code_verifier, code.code_challenge):
         reason = "pkce_mismatch"
+    elif code.dpop_jkt is not None and code.dpop_jkt != context.proof_key:
+        reason = "proof_key_mismatch"
     else:
         return
     raise InvalidGrant(_REFUSED, reason=reason, client_id=client.client_id, grant_id=grant.id)

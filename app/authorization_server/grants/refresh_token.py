@@ -3,11 +3,12 @@
 Refuses, in this order:
  1. a request without refresh token, or with a malformed scope           invalid_request, invalid_scope
  2. an unknown token, or one of another client                           invalid_grant
- 3. a client that did not register for this grant                        unauthorized_client
- 4. a resource other than the granted one                                invalid_target
- 5. a scope wider than the granted one                                   invalid_scope
- 6. a revoked or ended grant, a disabled person, a token idle too long   invalid_grant
- 7. a token exchanged before, unless it is a retry: the family falls     invalid_grant
+ 3. a token that is bound to a key that the proof does not show          invalid_grant
+ 4. a client that did not register for this grant                        unauthorized_client
+ 5. a resource other than the granted one                                invalid_target
+ 6. a scope wider than the granted one                                   invalid_scope
+ 7. a revoked or ended grant, a disabled person, a token idle too long   invalid_grant
+ 8. a token exchanged before, unless it is a retry: the family falls     invalid_grant
 A retry is the same token again inside the window while its successor is unused. The successor is derived, not
 random, so every retry gets the same one, although only hashes are stored.
 """
@@ -57,6 +58,10 @@ async def exchange(context: TokenContext, client: Client, request: RefreshReques
     if found is None or found[1].client_id != client.client_id:
         raise InvalidGrant(_REFUSED, reason="unknown_refresh_token", client_id=client.client_id)
     token, grant = found
+    if token.dpop_jkt is not None and token.dpop_jkt != context.proof_key:
+        raise InvalidGrant(
+            _REFUSED, reason="proof_key_mismatch", client_id=client.client_id, grant_id=grant.id
+        )
     if GRANT_TYPE not in client.grant_types:
         raise UnauthorizedClient(
             "This client may not use the refresh token grant.", client_id=client.client_id
@@ -67,21 +72,23 @@ async def exchange(context: TokenContext, client: Client, request: RefreshReques
     if token.spent_at is None:
         if now >= token.expires_at:
             raise InvalidGrant(_REFUSED, reason="refresh_idle", client_id=client.client_id, grant_id=grant.id)
-        successor = await _rotate(context, grant, token, request)
+        successor = await _rotate(context, client, grant, token, request)
     else:
         successor = await _retry(context, client, grant, token, request)
     issuance = Issuance(client, grant, owner, scopes)
     return await issue(context, issuance, successor)
 
 
-async def _rotate(context: TokenContext, grant: Grant, token: RefreshToken, request: RefreshRequest) -> str:
+async def _rotate(
+    context: TokenContext, client: Client, grant: Grant, token: RefreshToken, request: RefreshRequest
+) -> str:
     """Spend the token and store its successor; the grant is locked, so nobody can be faster."""
     now = context.origin.now
     if not await grant_store.spend_refresh_token(context.tx, token.token_hash, now):
         raise RuntimeError("a refresh token was spent although its grant is locked")
     generation = token.generation + 1
     successor = context.keys.successors(grant.id, generation, request.refresh_token)[0]
-    row = stored_refresh_token(context.keys, grant, successor, generation, context.policy, now)
+    row = stored_refresh_token(context, client, grant, successor, generation)
     await grant_store.add_refresh_token(context.tx, row)
     return successor
 
