@@ -1,12 +1,21 @@
-"""Where the two roles of one process meet: the resource server reads the authorization server's revocations."""
+"""Where the two roles of one process meet: what the resource server reads of the authorization server's."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from app.authorization_server import grant_store
+from app.authorization_server.props import open_props
 from app.clock import Clock
 from app.database import Database, DatabaseUnavailable
+from app.hooks import ForeignCaller, Hooks
+from app.oauth.credentials import Keys
+from app.oauth.errors import TemporarilyUnavailable
+from app.oauth.scopes import Scope, implied
+from app.resource_server.foreign import FindForeign
+from app.resource_server.principal import Principal, User
 from app.resource_server.revocations import Revocation, RevocationsUnknown
+from app.resource_server.verifier import FindProps
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
@@ -39,3 +48,45 @@ class DatabaseRevocations:
                 return await grant_store.is_revoked(tx, subjects)
         except DatabaseUnavailable as error:
             raise RevocationsUnknown from error
+
+
+def find_props(database: Database, keys: Keys) -> FindProps:
+    """The `props` of a grant, opened."""
+
+    async def find(grant_id: str) -> Mapping[str, Any]:
+        try:
+            async with database.reading() as tx:
+                grant = await grant_store.find_grant(tx, grant_id)
+        except DatabaseUnavailable as error:
+            raise RevocationsUnknown from error
+        return open_props(keys, grant.props_sealed if grant else None)
+
+    return find
+
+
+def find_foreign(hooks: Hooks, resource: str, catalogue: tuple[Scope, ...]) -> FindForeign:
+    """The callers that the operator's `on_bearer` knows."""
+
+    async def find(token: str) -> Principal | None:
+        try:
+            caller = await hooks.bearer(token, resource)
+        except TemporarilyUnavailable as error:
+            raise RevocationsUnknown from error
+        return _principal(caller, catalogue) if caller is not None else None
+
+    return find
+
+
+def _principal(caller: ForeignCaller, catalogue: tuple[Scope, ...]) -> Principal:
+    return Principal(
+        user=User(caller.subject, caller.username, caller.name, caller.email),
+        client_id=caller.client_id,
+        client_name=None,
+        scopes=frozenset(caller.scopes),
+        grant_id=None,
+        token_id=caller.token_id,
+        issuer=caller.issuer,
+        expires_at=caller.expires_at,
+        implied=implied(caller.scopes, catalogue) - frozenset(caller.scopes),
+        props=caller.props,
+    )

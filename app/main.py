@@ -22,20 +22,22 @@ from app.authorization_server.policy import Resource
 from app.clock import Clock, SystemClock
 from app.configuration import policy_of
 from app.database import Database
-from app.local_verifier import DatabaseRevocations
+from app.hooks import load_hooks
+from app.local_verifier import DatabaseRevocations, find_foreign, find_props
 from app.mcp_server.endpoint import AnyServer, load_server, session_manager
 from app.notifications import listen
 from app.oauth.credentials import Keys
 from app.resource_server.challenge import Challenges
 from app.resource_server.enforcement import enforce
+from app.resource_server.foreign import ForeignTokens
 from app.resource_server.metadata import resource_metadata_url
 from app.resource_server.middleware import BearerGuard, OriginCheck
 from app.resource_server.revocations import Revocations
-from app.resource_server.verifier import AccessTokenVerifier
+from app.resource_server.verifier import AccessTokenVerifier, Verifier
 from app.routers import authorize, discovery, health, registration, revocation, token, userinfo
 from app.routers.errors import install_error_handlers
+from app.routers.failures import Reporter
 from app.routers.limits import Limits
-from app.routers.metrics import count_refusal
 from app.routers.middleware import (
     BodyLimit,
     HeadAsGet,
@@ -154,7 +156,8 @@ class _Runtime:
             keys = Keys(settings.secret_key, settings.secret_key_previous)
             passwords = Passwords()
             stack.callback(passwords.close)
-            client_documents = ClientDocuments(database, self.policy, self.fetcher)
+            hooks = load_hooks(settings.hooks)
+            client_documents = ClientDocuments(database, self.policy, self.fetcher, hooks)
             stack.push_async_callback(client_documents.close)
             services = Services(
                 address=PublicAddress(
@@ -171,6 +174,8 @@ class _Runtime:
                 passwords=passwords,
                 limits=Limits(settings.registrations_per_minute),
                 client_documents=client_documents,
+                hooks=hooks,
+                reporter=Reporter(hooks),
                 servers=_servers(settings),
             )
             app.state.services = services
@@ -208,21 +213,27 @@ class _Runtime:
         self, services: Services, resource: Resource, revocations: Revocations, endpoint: ASGIApp
     ) -> ASGIApp:
         settings, path = self.settings, resource.url.removeprefix(self.settings.public_url)
-        verifier = AccessTokenVerifier(
-            self.policy.issuer,
+        reporter = services.reporter
+        issuer = self.policy.issuer
+        verifier: Verifier = AccessTokenVerifier(
+            issuer,
             resource.url,
             lambda: services.signing_keys.verification,
             revocations,
             self.clock,
             self.policy.catalogue,
+            find_props(services.database, services.keys),
         )
+        if services.hooks.on_bearer is not None:
+            find = find_foreign(services.hooks, resource.url, self.policy.catalogue)
+            verifier = ForeignTokens(verifier, issuer, resource.url, find, self.clock)
         return BearerGuard(
             endpoint,
             verifier,
             Challenges(resource_metadata_url(resource.url), self.policy.first_scopes(resource)),
             resource.required_scopes,
             OriginCheck(settings.allowed_origins, settings.on_loopback),
-            lambda error: count_refusal(path, error),
+            lambda status, error: reporter.refused(path, status, error),
             enforce(services.servers[resource.url], settings.tools_list),
         )
 

@@ -184,7 +184,7 @@ async def guard_alone(scoped: Scoped, endpoint: ASGIApp, refused: list[str]) -> 
         Challenges("https://resource.example/metadata", ()),
         frozenset({"mcp"}),
         OriginCheck(None, False),
-        refused.append,
+        lambda _status, error: refused.append(error),
         Requirements(scoped_server.mcp),
     )
 

@@ -1,12 +1,15 @@
 """The README tells the truth: its queries run on both databases, its settings and commands are the real ones."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.main import get_command
 
 from app.cli import cli
+from app.hooks import load_hooks
 from app.settings import Settings
 from tests.support.world import World
 
@@ -47,3 +50,18 @@ def test_every_command_is_documented(group: str) -> None:
     row = next(line for line in README.splitlines() if line.startswith(f"| `{group} "))
     commands = get_command(cli).commands[group].commands  # type: ignore[attr-defined]
     assert [name for name in commands if f"{name}" not in row] == []
+
+
+def test_the_hooks_of_the_readme_are_hooks() -> None:
+    """The operator's module as it stands there is loaded as one."""
+    [code] = [
+        block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "on_token_issue" in block
+    ]
+    module = ModuleType("readme_hooks")
+    exec(code, vars(module))  # noqa: S102 - our own text
+    sys.modules["readme_hooks"] = module
+    try:
+        loaded = load_hooks("readme_hooks")
+    finally:
+        del sys.modules["readme_hooks"]
+    assert all(getattr(loaded, name) for name in loaded.NAMES)

@@ -13,8 +13,10 @@ from app.authorization_server.document_fetcher import DocumentFetcher, DocumentU
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.database import Database, Transaction
+from app.hooks import Hooks, Refused, Registration
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, OAuthError
 from app.oauth.uris import InvalidURI, check_client_id_url, host_of, is_client_id_url, is_loopback
+from app.rows import values_of
 
 _MOST_IN_FLIGHT = 8
 _MOST_OF_ONE_SOURCE = 4
@@ -52,8 +54,9 @@ class TooManyFetches(OAuthError):
 class ClientDocuments:
     """The documents of this process's clients; what was read is kept in the database, for every process."""
 
-    def __init__(self, database: Database, policy: Policy, fetcher: DocumentFetcher) -> None:
+    def __init__(self, database: Database, policy: Policy, fetcher: DocumentFetcher, hooks: Hooks) -> None:
         self._database = database
+        self._hooks = hooks
         self._policy = policy
         self._fetcher = fetcher
         self._in_flight: dict[str, asyncio.Task[DocumentRefused | None]] = {}
@@ -151,6 +154,7 @@ class ClientDocuments:
             client = read_document(
                 fetched.document, url, self._policy, origin.now, fetched.fresh_for, origin.source
             )
+            await self._hooks.registration(Registration("document", values_of(client), origin.source))
         except DocumentUnreadable as error:
             if error.gone and stored is not None:
                 async with self._database.transaction() as tx:
@@ -158,6 +162,8 @@ class ClientDocuments:
                     await record(tx, "client.withdrawn", origin, reason=error.reason, client_id=url)
             words = f"The app’s description could not be read: {error.words}."
             return DocumentRefused(words, reason=error.reason)
+        except Refused as error:
+            return DocumentRefused(error.description, reason="hook")
         except (InvalidClientMetadata, InvalidRedirectURI) as error:
             words = f"The app’s description can’t be used. {error.description}"
             return DocumentRefused(words, reason="document_invalid")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.authorization_server.grants.registry import registrable
 from app.authorization_server.policy import Policy
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, InvalidScope
 from app.oauth.features import Feature
@@ -13,7 +14,6 @@ from app.oauth.scopes import format_scope, parse_scope, supported_by_server
 from app.oauth.uris import InvalidURI, check_redirect_uri
 
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
-GRANT_TYPES = ("authorization_code", "refresh_token")
 RESPONSE_TYPES = ("code",)
 _MOST_REDIRECT_URIS = 20
 # Letters and symbols that are drawn as nothing: the Hangul fillers and the empty braille pattern.
@@ -47,7 +47,7 @@ def check_metadata(metadata: object, policy: Policy, default_auth_method: str) -
     """
     if not isinstance(metadata, Mapping):
         raise InvalidClientMetadata("The client metadata must be a JSON object.")
-    grant_types = _choices(metadata, "grant_types", ["authorization_code"], GRANT_TYPES)
+    grant_types = _choices(metadata, "grant_types", ["authorization_code"], registrable(policy))
     response_types = _choices(metadata, "response_types", ["code"], RESPONSE_TYPES)
     if "authorization_code" not in grant_types or "code" not in response_types:
         raise InvalidClientMetadata("grant_types and response_types must hold authorization_code and code.")

@@ -102,6 +102,11 @@ async def add_refresh_token(tx: Transaction, token: RefreshToken) -> None:
     await tx.execute(refresh_tokens.insert(), values_of(token))
 
 
+async def set_props(tx: Transaction, grant_id: str, props_sealed: str) -> None:
+    """Attach what the hooks want to be kept with a grant, in its encrypted form."""
+    await tx.execute(sa.update(grants).where(grants.c.id == grant_id).values(props_sealed=props_sealed))
+
+
 async def note_issued(tx: Transaction, grant_id: str, now: datetime) -> None:
     """Remember when a grant's latest access token was issued."""
     await tx.execute(sa.update(grants).where(grants.c.id == grant_id).values(last_issued_at=now))

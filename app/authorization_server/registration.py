@@ -9,6 +9,7 @@ from app.authorization_server.client_metadata import check_metadata
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.database import Transaction
+from app.hooks import Hooks, Registration
 from app.oauth.credentials import CLIENT_SECRET, Keys, mint, mint_id
 from app.rows import values_of
 
@@ -45,7 +46,7 @@ class Registered:
 
 
 async def register(
-    tx: Transaction, keys: Keys, policy: Policy, metadata: object, origin: Origin
+    tx: Transaction, keys: Keys, policy: Policy, hooks: Hooks, metadata: object, origin: Origin
 ) -> Registered:
     """Check the metadata in the order of RFC 7591 §2 and store the client.
 
@@ -54,8 +55,10 @@ async def register(
 
     Raises:
         InvalidRedirectURI, InvalidClientMetadata: RFC 7591 §3.2.2.
+        Refused: the operator's hook turned it away.
     """
     checked = check_metadata(metadata, policy, default_auth_method="client_secret_basic")
+    await hooks.registration(Registration("dynamic", values_of(checked), origin.source))
     public = checked.token_endpoint_auth_method == "none"  # noqa: S105 - a method, not a secret
     secret = None if public else mint(CLIENT_SECRET)
     lifetime = policy.client_secret_lifetime

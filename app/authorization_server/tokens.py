@@ -1,14 +1,14 @@
 """Access tokens (RFC 9068) and the token response (OAuth 2.1 §3.2.3)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from app.authorization_server import grant_store
 from app.authorization_server.claims import claims_about
 from app.authorization_server.grants.context import TokenContext
-from app.authorization_server.records import Client, Grant, RefreshToken, ResourceOwner
+from app.authorization_server.issuance import Issuance, ask_hooks
+from app.authorization_server.records import Client, Grant, RefreshToken
 from app.oauth import jwt
 from app.oauth.credentials import mint_id
 from app.oauth.dpop import SCHEME
@@ -28,6 +28,10 @@ class TokenResponse:
     token_type: str = BEARER
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    def with_more(self, **members: Any) -> Self:
+        """The same answer with further members."""
+        return replace(self, more={**self.more, **members})
+
     def body(self) -> dict[str, Any]:
         """The JSON members; `scope` is always told, so a narrowed one can't be missed."""
         body: dict[str, Any] = {
@@ -42,26 +46,13 @@ class TokenResponse:
         return body
 
 
-@dataclass(frozen=True, slots=True)
-class Issuance:
-    """Everything that an access token says.
-
-    Args:
-        owner: the person; None for a client that acts for itself, whose id is the subject then (RFC 9068 §2.2).
-        claims: further claims, such as `act` (RFC 8693 §4.1).
-        not_after: an earlier end than the policy's and the grant's.
-    """
-
-    client: Client
-    grant: Grant
-    owner: ResourceOwner | None
-    scopes: tuple[str, ...]
-    claims: Mapping[str, Any] = field(default_factory=dict)
-    not_after: datetime | None = None
-
-
 async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | None) -> TokenResponse:
-    """Sign an access token and note that the grant was used. It never outlives its grant."""
+    """Sign an access token and note that the grant was used. It never outlives its grant.
+
+    Raises:
+        InvalidGrant: the operator's hook refused.
+    """
+    issuance = await ask_hooks(context, issuance)
     grant, policy, now = issuance.grant, context.policy, context.origin.now
     expires_at = min(
         now + policy.access_token_lifetime, grant.expires_at, issuance.not_after or grant.expires_at

@@ -19,6 +19,7 @@ from app.cli.context import settings_or_refuse
 from app.cli.output import refuse
 from app.clock import SystemClock
 from app.database import Database, DatabaseUnavailable
+from app.hooks import InvalidHooks, load_hooks
 from app.mcp_server.endpoint import NotAServer, load_server
 from app.oauth.credentials import Keys, mint_password
 from app.settings import Settings, make_private_directory, sqlite_path
@@ -45,7 +46,9 @@ def serve() -> None:
     settings = settings_or_refuse()
     _check_port(settings)
     with _one_sentence():
-        load_server(settings.mcp_server)
+        for server in (settings.mcp_server, *(entry.server for entry in settings.resources if entry.server)):
+            load_server(server)
+        load_hooks(settings.hooks)
         _migrate(settings)
         password = asyncio.run(_prepare(settings))
     _greet(settings, password)
@@ -131,7 +134,7 @@ def _one_sentence() -> Iterator[None]:
     """Turn what can be wrong at start into a sentence and exit code 1."""
     try:
         yield
-    except (people.Refused, UnreadableKeys, NotAServer) as error:
+    except (people.Refused, UnreadableKeys, NotAServer, InvalidHooks) as error:
         refuse(str(error))
     except (DatabaseUnavailable, SQLAlchemyError, OSError) as error:
         refuse(

@@ -190,6 +190,15 @@ def _is_moderate(members: Mapping[str, str]) -> bool:
     return modulus.bit_length() in _RSA_BITS and len(members["e"]) <= _LONGEST_RSA_EXPONENT
 
 
+def claimed_issuer(token: str) -> str | None:
+    """The `iss` that a token claims, unverified; None when it is no JWT or has none."""
+    try:
+        issuer = _json_object(_decoded(token.split(".")[1]).decode()).get("iss")
+    except (ValueError, IndexError, RecursionError):
+        return None
+    return issuer if isinstance(issuer, str) else None
+
+
 def seal(plaintext: str, key: bytes) -> str:
     """Encrypt stored material: JWE with direct AES-256-GCM (RFC 7516)."""
     return jwe.encrypt_compact({"alg": "dir", "enc": "A256GCM"}, plaintext.encode(), OctKey.import_key(key))

@@ -22,7 +22,7 @@ from app.resource_server.operations import (
 from app.resource_server.principal import Principal
 from app.resource_server.requirements import Requirements
 from app.resource_server.revocations import RevocationsUnknown
-from app.resource_server.verifier import AccessTokenVerifier, Caller, InvalidToken
+from app.resource_server.verifier import Caller, InvalidToken, Verifier
 
 log = logging.getLogger(__name__)
 
@@ -61,18 +61,18 @@ class BearerGuard:
     """Lets a request through with a `Caller` in its scope, or answers 401, 403 or 503.
 
     Args:
-        refused: told the error code of each refusal, for the metrics.
+        refused: told the status and error code of each refusal, for the metrics.
         requirements: what single operations need beyond `required_scopes`; None for nothing.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        verifier: AccessTokenVerifier,
+        verifier: Verifier,
         challenges: Challenges,
         required_scopes: frozenset[str],
         origin_check: OriginCheck,
-        refused: Callable[[str], None],
+        refused: Callable[[int, str], None],
         requirements: Requirements | None = None,
     ) -> None:
         self._app = app
@@ -90,8 +90,8 @@ class BearerGuard:
         except Disconnected:
             return
         except _Refused as refused:
-            self._refused(refused.error)
             answer = refused.challenge
+            self._refused(answer.status, refused.error)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
             return

@@ -1,7 +1,9 @@
 """Whom a verified token speaks for."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Principal:
     """A caller whose access token was verified: exists only once checked.
 
     `scopes` is what the token says; `implied` is what these scopes open besides, and empty without a hierarchy.
+    `props` is what the operator's hooks attached to the grant; no client ever sees it.
     """
 
     user: User
@@ -30,6 +33,7 @@ class Principal:
     issuer: str
     expires_at: datetime
     implied: frozenset[str] = frozenset()
+    props: Mapping[str, Any] = field(default_factory=dict)
 
     def allows(self, *scopes: str) -> bool:
         """Whether the caller has all of these scopes, by name or by a broader one that implies them."""

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
@@ -22,10 +23,29 @@ class InvalidToken(Exception):
     """The token is unknown, expired, revoked or for another resource (RFC 6750 §3.1); the text says which."""
 
 
+class UnknownToken(InvalidToken):
+    """It is not one that our issuer signed."""
+
+    def __init__(self) -> None:
+        super().__init__("The access token is not known here.")
+
+
+class Verifier(Protocol):
+    """Tells who calls with a token."""
+
+    async def verify(self, token: str) -> "Caller":
+        """See `AccessTokenVerifier.verify`."""
+        ...
+
+
+# What was attached to a grant, by its id; raises `RevocationsUnknown` when it can't be read at present.
+FindProps = Callable[[str], Awaitable[Mapping[str, Any]]]
+
+
 class Caller(AuthenticatedUser):
     """A principal in the shape that the MCP SDK knows, so that it binds sessions and request state to it."""
 
-    def __init__(self, principal: Principal, resource: str) -> None:
+    def __init__(self, principal: Principal, resource: str, *, lacks_props: bool = False) -> None:
         super().__init__(
             AccessToken(
                 token="",
@@ -38,6 +58,7 @@ class Caller(AuthenticatedUser):
             )
         )
         self.principal = principal
+        self.lacks_props = lacks_props
 
 
 class AccessTokenVerifier:
@@ -47,6 +68,7 @@ class AccessTokenVerifier:
         keys: the issuer's public keys by id, asked anew for each unseen token.
         revocations: what is revoked.
         catalogue: which scope implies which.
+        find_props: reads what belongs to a token that says so, once a token; without it tools get none.
     """
 
     def __init__(
@@ -57,6 +79,7 @@ class AccessTokenVerifier:
         revocations: Revocations,
         clock: Clock,
         catalogue: tuple[Scope, ...] = (),
+        find_props: FindProps | None = None,
     ) -> None:
         self._issuer = issuer
         self._resource = resource
@@ -64,6 +87,7 @@ class AccessTokenVerifier:
         self._revocations = revocations
         self._clock = clock
         self._catalogue = catalogue
+        self._find_props = find_props
         self._remembered: OrderedDict[bytes, Caller] = OrderedDict()
 
     async def verify(self, token: str) -> Caller:
@@ -80,7 +104,7 @@ class AccessTokenVerifier:
         digest = hashlib.sha256(token.encode()).digest()
         caller = self._remembered.get(digest)
         if caller is None:
-            caller = Caller(self._principal(token, now), self._resource)
+            caller = self._identify(token, now)
             self._remember(digest, caller)
         principal = caller.principal
         if now >= principal.expires_at:
@@ -88,6 +112,9 @@ class AccessTokenVerifier:
             raise InvalidToken("The access token has expired.")
         if await self._revocations.covers(principal.grant_id, principal.token_id, now):
             raise InvalidToken("The access token was revoked.")
+        if caller.lacks_props and self._find_props is not None:
+            caller.principal = replace(principal, props=await self._find_props(principal.grant_id or ""))
+            caller.lacks_props = False
         return caller
 
     def _remember(self, digest: bytes, caller: Caller) -> None:
@@ -95,18 +122,19 @@ class AccessTokenVerifier:
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    def _principal(self, token: str, now: datetime) -> Principal:
+    def _identify(self, token: str, now: datetime) -> Caller:
         try:
             claims = jwt.verify(token, self._keys(), jwt.ACCESS_TOKEN_TYPE)
         except jwt.InvalidJWT:
-            raise InvalidToken("The access token is not known here.") from None
+            raise UnknownToken from None
         if claims.get("iss") != self._issuer:
             raise InvalidToken("The access token is of another issuer.")
         if claims.get("aud") != self._resource:
             raise InvalidToken("The access token is for another resource.")
         if now < _instant(claims.get("nbf", 0)):
             raise InvalidToken("The access token is not valid yet.")
-        return _principal_of(claims, self._catalogue)
+        principal = _principal_of(claims, self._catalogue)
+        return Caller(principal, self._resource, lacks_props=claims.get("props") is True)
 
 
 def _instant(claim: object) -> datetime:

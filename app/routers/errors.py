@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.database import DatabaseUnavailable
+from app.hooks import ErrorChanges, Failure
 from app.oauth.credentials import mint_reference
 from app.oauth.errors import (
     ContentTooLarge,
@@ -21,12 +22,13 @@ from app.oauth.errors import (
     TemporarilyUnavailable,
     UseDPoPNonce,
 )
-from app.routers.metrics import count_refusal
 from app.routers.pages.render import render_page
+from app.routers.services import Services
 
 log = logging.getLogger(__name__)
 
 _OPERATOR = "This server’s operator can help; tell them the reference."
+_AS_IT_IS = ErrorChanges()
 _AGAIN = "Go back to the app and start the connection again."
 
 
@@ -66,8 +68,8 @@ class PageError(Exception):
         self.retry_after = retry_after
 
 
-def oauth_error_response(error: OAuthError) -> JSONResponse:
-    """RFC 6749 §5.2: code and description, never cached."""
+def oauth_error_response(error: OAuthError, changes: ErrorChanges = _AS_IT_IS) -> JSONResponse:
+    """RFC 6749 §5.2: code and description, never cached; the operator may have found other words."""
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -77,7 +79,9 @@ def oauth_error_response(error: OAuthError) -> JSONResponse:
         headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, UseDPoPNonce):
         headers["DPoP-Nonce"] = error.nonce
-    body = {"error": error.error, "error_description": error.description}
+    body = {"error": error.error, "error_description": changes.description or error.description}
+    if changes.uri is not None:
+        body["error_uri"] = changes.uri
     return JSONResponse(body, error.status, headers)
 
 
@@ -115,12 +119,13 @@ def wants_page(request: Request) -> bool:
 
 
 async def _refused(request: Request, error: OAuthError) -> Response:
-    count_refusal(endpoint_of(request), error.error)
+    changes = await _report(request, error.status, error)
+    description = error.description if changes.description is None else changes.description
     if not wants_page(request):
-        return oauth_error_response(error)
+        return oauth_error_response(error, ErrorChanges(description, changes.uri))
     page = PageError(
         "That did not work",
-        error.description,
+        description,
         status=error.status,
         cause=error,
         retry_after=error.retry_after,
@@ -129,8 +134,23 @@ async def _refused(request: Request, error: OAuthError) -> Response:
 
 
 async def _refused_page(request: Request, error: PageError) -> Response:
-    count_refusal(endpoint_of(request), error.cause.error if error.cause else "page")
+    await _report(request, error.status, error.cause)
     return page_error_response(request, error)
+
+
+async def _report(request: Request, status: int, error: OAuthError | None) -> ErrorChanges:
+    """A refusal without a protocol error behind it is about a page of ours: a form, an address."""
+    failure = Failure(
+        endpoint=endpoint_of(request),
+        status=status,
+        error=error.error if error else "page",
+        description=error.description if error else "",
+        reason=error.reason if error else None,
+        client_id=error.client_id if error else None,
+        reference=error.reference if error else None,
+    )
+    services: Services = request.app.state.services
+    return await services.reporter.report(failure)
 
 
 async def _unavailable(request: Request, error: DatabaseUnavailable) -> Response:

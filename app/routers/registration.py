@@ -43,5 +43,5 @@ async def register(
     tx: TransactionDep,
 ) -> JSONResponse:
     """Dynamic client registration (RFC 7591 §3)."""
-    registered = await register_client(tx, services.keys, services.policy, metadata, origin)
+    registered = await register_client(tx, services.keys, services.policy, services.hooks, metadata, origin)
     return JSONResponse(registered.response(), 201, NO_STORE)

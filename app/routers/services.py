@@ -9,8 +9,10 @@ from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.clock import Clock
 from app.database import Database
+from app.hooks import Hooks
 from app.mcp_server.endpoint import AnyServer
 from app.oauth.credentials import Keys
+from app.routers.failures import Reporter
 from app.routers.limits import Limits
 
 
@@ -44,6 +46,8 @@ class Services:
     passwords: Passwords
     limits: Limits
     client_documents: ClientDocuments
+    hooks: Hooks
+    reporter: Reporter
     # The MCP servers of this process by the URL of their resource.
     servers: Mapping[str, AnyServer]
 

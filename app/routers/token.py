@@ -35,7 +35,8 @@ async def token(
     tx: TransactionDep,
 ) -> JSONResponse:
     """The token endpoint (OAuth 2.1 §3.2)."""
-    grant = grant_types(services.policy).get(form.require("grant_type"))
+    grant_type = form.require("grant_type")
+    grant = grant_types(services.policy).get(grant_type)
     if grant is None:
         raise UnsupportedGrantType("grant_type is not supported.")
     client = await authenticate_client(tx, services, form, authorization, origin)
@@ -44,7 +45,15 @@ async def token(
     try:
         request: Any = grant.parse(form)
         context = TokenContext(
-            tx, origin, keys, services.signing_keys, policy, find_owner, proof_key=proof_key
+            tx,
+            origin,
+            keys,
+            services.signing_keys,
+            policy,
+            find_owner,
+            grant_type,
+            proof_key=proof_key,
+            hooks=services.hooks,
         )
         response = await grant.exchange(context, client, request)
     except InvalidGrant as error:

@@ -18,8 +18,9 @@ from app.audit import record
 from app.authorization_server import grant_store, revocation
 from app.authorization_server.authorization import check_resource
 from app.authorization_server.grants.context import TokenContext, live_owner
+from app.authorization_server.issuance import Issuance
 from app.authorization_server.records import AuthorizationCode, Client, Grant
-from app.authorization_server.tokens import Issuance, TokenResponse, first_refresh_token, issue
+from app.authorization_server.tokens import TokenResponse, first_refresh_token, issue
 from app.oauth import pkce
 from app.oauth.errors import InvalidGrant, InvalidRequest
 from app.oauth.parameters import Parameters

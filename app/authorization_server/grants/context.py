@@ -8,6 +8,7 @@ from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client, Grant, ResourceOwner
 from app.database import Transaction
+from app.hooks import NO_HOOKS, Hooks
 from app.oauth.credentials import Keys
 from app.oauth.errors import InvalidGrant
 
@@ -25,7 +26,9 @@ class TokenContext:
     signing_keys: SigningKeys
     policy: Policy
     find_owner: FindResourceOwner
+    grant_type: str
     proof_key: str | None = None
+    hooks: Hooks = NO_HOOKS
 
 
 async def live_owner(context: TokenContext, client: Client, grant: Grant, description: str) -> ResourceOwner:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from app.authorization_server import grant_store, revocation
 from app.authorization_server.authorization import check_resource
 from app.authorization_server.grants.context import TokenContext, live_owner
+from app.authorization_server.issuance import Issuance
 from app.authorization_server.records import Client, Grant, RefreshToken
-from app.authorization_server.tokens import Issuance, TokenResponse, issue, stored_refresh_token
+from app.authorization_server.tokens import TokenResponse, issue, stored_refresh_token
 from app.oauth.errors import InvalidGrant, InvalidScope, UnauthorizedClient
 from app.oauth.parameters import Parameters
 from app.oauth.scopes import parse_scope

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.authorization_server.grants import authorization_code, refresh_token
+from app.authorization_server.grants import authorization_code, refresh_token, token_exchange
 from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
@@ -23,10 +23,20 @@ class GrantType:
 
 _ALWAYS = (authorization_code, refresh_token)
 # Those that an operator may switch off.
-_OPTIONAL: dict[Feature, Any] = {}
+_OPTIONAL: dict[Feature, Any] = {Feature.TOKEN_EXCHANGE: token_exchange}
+
+
+# Nobody is asked when they are used, so only clients that the operator made have them (ASVS 10.4.4).
+_OPERATORS_ONLY = frozenset({Feature.CLIENT_CREDENTIALS, Feature.JWT_BEARER})
 
 
 def grant_types(policy: Policy) -> dict[str, GrantType]:
     """What the token endpoint understands, by `grant_type`."""
     modules = [*_ALWAYS, *(module for feature, module in _OPTIONAL.items() if policy.has(feature))]
     return {module.GRANT_TYPE: GrantType(module.parse, module.exchange) for module in modules}
+
+
+def registrable(policy: Policy, *, by_operator: bool = False) -> tuple[str, ...]:
+    """The grant types that a client may register for (RFC 7591 §2)."""
+    barred = set() if by_operator else {_OPTIONAL[feature] for feature in _OPERATORS_ONLY & _OPTIONAL.keys()}
+    return tuple(name for name in grant_types(policy) if name not in {module.GRANT_TYPE for module in barred})

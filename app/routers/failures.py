@@ -1,0 +1,28 @@
+"""Every refusal and failure is counted, and told to the operator's hook."""
+
+import asyncio
+
+from app.hooks import ErrorChanges, Failure, Hooks
+from app.routers.metrics import count_refusal
+
+
+class Reporter:
+    """Counts failures and tells them to `on_error`."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._told: set[asyncio.Task[ErrorChanges]] = set()
+
+    async def report(self, failure: Failure) -> ErrorChanges:
+        """Count and tell a failure; returns what the hook wants to be said instead."""
+        count_refusal(failure.endpoint, failure.error)
+        return await self._hooks.error(failure)
+
+    def refused(self, endpoint: str, status: int, error: str) -> None:
+        """Count a refusal at a protected resource. The hook is told beside it: a caller doesn't wait for that."""
+        count_refusal(endpoint, error)
+        if self._hooks.on_error is not None:
+            failure = Failure(endpoint, status, error, "")
+            task = asyncio.create_task(self._hooks.error(failure))
+            self._told.add(task)
+            task.add_done_callback(self._told.discard)
