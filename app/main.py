@@ -18,6 +18,7 @@ from app.authorization_server import keys as signing_keys
 from app.authorization_server.client_documents import ClientDocuments
 from app.authorization_server.document_fetcher import DocumentFetcher, Egress
 from app.authorization_server.grant_store import REVOCATIONS_CHANNEL
+from app.authorization_server.key_sets import KeySets
 from app.authorization_server.policy import Resource
 from app.clock import Clock, SystemClock
 from app.configuration import policy_of
@@ -91,7 +92,7 @@ def create_app(
     Args:
         settings: read from the environment when missing, as uvicorn's workers do.
         clock: the machine's own when missing.
-        egress: how documents of clients are reached; the machine's own resolver and network when missing.
+        egress: how documents and keys of others are reached; the machine's own resolver and network when missing.
     """
     # Without settings this is the only application of its process, as uvicorn's workers start it.
     whole_process = settings is None
@@ -143,8 +144,12 @@ class _Runtime:
         self.settings = settings
         self.clock = clock
         self.whole_process = whole_process
-        self.fetcher = DocumentFetcher(egress, loopback=settings.on_loopback)
         self.policy = policy_of(settings)
+        self.fetcher = DocumentFetcher(
+            egress,
+            loopback=settings.on_loopback,
+            trusted=[issuer.jwks_uri for issuer in self.policy.trusted_issuers],
+        )
 
     @asynccontextmanager
     async def lifespan(self, app: Application) -> AsyncIterator[None]:
@@ -159,6 +164,8 @@ class _Runtime:
             hooks = load_hooks(settings.hooks)
             client_documents = ClientDocuments(database, self.policy, self.fetcher, hooks)
             stack.push_async_callback(client_documents.close)
+            key_sets = KeySets(self.fetcher)
+            stack.push_async_callback(key_sets.close)
             services = Services(
                 address=PublicAddress(
                     origin=settings.public_url.removesuffix(settings.path_prefix),
@@ -176,6 +183,7 @@ class _Runtime:
                 client_documents=client_documents,
                 hooks=hooks,
                 reporter=Reporter(hooks),
+                key_sets=key_sets,
                 servers=_servers(settings),
             )
             app.state.services = services

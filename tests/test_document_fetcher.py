@@ -4,7 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from app.authorization_server.document_fetcher import DocumentFetcher, DocumentUnreadable, SystemResolver
+from app.authorization_server.document_fetcher import (
+    JWK_SET,
+    METADATA_DOCUMENT,
+    DocumentFetcher,
+    DocumentUnreadable,
+    Kind,
+    SystemResolver,
+)
 from app.authorization_server.public_addresses import is_public
 from tests.support.internet import (
     HOST,
@@ -16,6 +23,7 @@ from tests.support.internet import (
     document,
     drip,
     endless_headers,
+    endless_interim_answers,
 )
 
 FORBIDDEN = [
@@ -33,25 +41,28 @@ def fetcher(internet: Internet, seconds: float = 5.0, *, loopback: bool = False)
     return DocumentFetcher(internet.egress(seconds), loopback=loopback)
 
 
-async def refusal(fetching: DocumentFetcher, url: str = URL) -> str:
+async def refusal(fetching: DocumentFetcher, url: str = URL, kind: Kind = METADATA_DOCUMENT) -> str:
     with pytest.raises(DocumentUnreadable) as raised:
-        await fetching.fetch(url)
+        await fetching.fetch(url, kind)
     return raised.value.reason
 
 
 async def test_a_document_is_read_under_the_name_of_its_host(internet: Internet) -> None:
-    fetched = await fetcher(internet).fetch(URL)
+    fetched = await fetcher(internet).fetch(URL, METADATA_DOCUMENT)
 
     assert fetched.document == document()
     assert internet.connections == [PUBLIC]
     assert internet.requests[0].startswith(b"GET /client.json HTTP/1.1\r\nHost: app.example\r\n")
 
 
+@pytest.mark.parametrize("kind", [METADATA_DOCUMENT, JWK_SET], ids=["document", "keys"])
 @pytest.mark.parametrize("address", FORBIDDEN)
-async def test_cim_5_a_special_address_is_never_connected(internet: Internet, address: str) -> None:
+async def test_cim_5_a_special_address_is_never_connected(
+    internet: Internet, address: str, kind: Kind
+) -> None:
     internet.names[HOST] = [[address]]
 
-    assert await refusal(fetcher(internet)) == "document_address_forbidden"
+    assert await refusal(fetcher(internet), URL, kind) == f"{kind.slug}_address_forbidden"
     assert internet.connections == []
 
 
@@ -79,11 +90,49 @@ async def test_cim_6_one_bad_address_spoils_the_name(internet: Internet, address
 async def test_a_name_that_resolves_to_something_else_later_gains_nothing(internet: Internet) -> None:
     internet.names[HOST] = [[PUBLIC], ["127.0.0.1"]]
 
-    await fetcher(internet).fetch(URL)
+    await fetcher(internet).fetch(URL, METADATA_DOCUMENT)
     assert (internet.lookups, internet.connections) == ([HOST], [PUBLIC])
 
     assert await refusal(fetcher(internet)) == "document_address_forbidden"
     assert internet.connections == [PUBLIC]
+
+
+@pytest.mark.parametrize("path", ["/c.json;v=1", "/c.json?", "/c.json?a=b&c", "/c;x/d;y?z;w", "/%63.json"])
+async def test_exactly_the_url_is_asked_for(internet: Internet, path: str) -> None:
+    """Two spellings are two documents: what one says is never taken for the other."""
+    internet.pages = {path: answer(document(f"https://{HOST}{path}"))}
+
+    fetched = await fetcher(internet).fetch(f"https://{HOST}{path}", METADATA_DOCUMENT)
+
+    assert fetched.document == document(f"https://{HOST}{path}")
+    assert internet.requests[0].startswith(f"GET {path} HTTP/1.1\r\n".encode())
+
+
+async def test_an_address_of_ipv6_is_written_in_brackets(internet: Internet) -> None:
+    internet.names["::1"] = [["::1"]]
+
+    await fetcher(internet, loopback=True).fetch("https://[::1]:8443/client.json", METADATA_DOCUMENT)
+
+    assert internet.connections == ["::1"]
+    assert b"\r\nHost: [::1]:8443\r\n" in internet.requests[0]
+
+
+async def test_a_name_with_many_addresses_makes_no_flood(internet: Internet) -> None:
+    addresses = [f"2606:4700::{number:x}" for number in range(1, 60)] + [f"8.8.4.{n}" for n in range(1, 60)]
+    internet.names[HOST] = [addresses]
+    internet.dead = set(addresses)
+
+    assert await refusal(fetcher(internet)) == "document_unreachable"
+    assert internet.connections == ["2606:4700::1", "8.8.4.1", "2606:4700::2", "8.8.4.2"]
+
+
+async def test_hosts_that_the_operator_chose_may_be_inside(internet: Internet) -> None:
+    internet.names[HOST] = [["10.0.0.1"]]
+    inside = DocumentFetcher(internet.egress(), loopback=False, trusted=[URL])
+
+    assert (await inside.fetch(URL, JWK_SET)).document == document()
+    assert await refusal(inside, f"https://{HOST}/other") == "document_address_forbidden"
+    assert internet.connections == ["10.0.0.1"]
 
 
 async def test_loopback_is_reached_only_from_loopback_and_only_by_its_name(internet: Internet) -> None:
@@ -93,7 +142,7 @@ async def test_loopback_is_reached_only_from_loopback_and_only_by_its_name(inter
     assert await refusal(fetcher(internet), "https://localhost/client.json") == "document_address_forbidden"
     assert await refusal(fetcher(internet, loopback=True)) == "document_address_forbidden"
     assert internet.connections == []
-    await fetcher(internet, loopback=True).fetch("https://localhost/client.json")
+    await fetcher(internet, loopback=True).fetch("https://localhost/client.json", METADATA_DOCUMENT)
     assert internet.connections == ["127.0.0.1"]
 
 
@@ -114,7 +163,7 @@ async def test_no_proxy_is_taken_from_the_environment(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
 
-    await fetcher(internet).fetch(URL)
+    await fetcher(internet).fetch(URL, METADATA_DOCUMENT)
 
     assert (internet.lookups, internet.connections) == ([HOST], [PUBLIC])
 
@@ -154,7 +203,7 @@ async def test_cim_10_what_is_not_json_by_its_media_type_is_refused(
 async def test_json_by_its_media_type_is_read(internet: Internet, media_type: str) -> None:
     internet.pages["/client.json"] = answer(document(), content_type=media_type)
 
-    assert (await fetcher(internet).fetch(URL)).document == document()
+    assert (await fetcher(internet).fetch(URL, METADATA_DOCUMENT)).document == document()
 
 
 @pytest.mark.parametrize(
@@ -197,8 +246,9 @@ async def test_cim_11_a_slow_host_is_given_up_in_time(internet: Internet, start:
     assert await refusal(fetcher(internet, seconds=0.3)) == "document_timeout"
 
 
-async def test_cim_11_endless_headers_are_cut_off(internet: Internet) -> None:
-    internet.pages["/client.json"] = endless_headers
+@pytest.mark.parametrize("page", [endless_headers, endless_interim_answers])
+async def test_cim_11_headers_without_end_are_cut_off(internet: Internet, page: Answer) -> None:
+    internet.pages["/client.json"] = page
 
     assert await refusal(fetcher(internet)) == "document_unreachable"
 
@@ -210,7 +260,9 @@ async def test_cim_11_endless_headers_are_cut_off(internet: Internet) -> None:
         ("max-age=0", timedelta(minutes=1)), ("no-store", timedelta(minutes=1)),
         ("max-age=600, no-cache", timedelta(minutes=1)), ("max-age=99999999999999", timedelta(days=1)),
         ('Max-Age="600"', timedelta(minutes=10)), ("max-age=soon", timedelta(hours=1)),
-        ("max-age=-5", timedelta(hours=1)),
+        ("max-age=-5", timedelta(hours=1)), ("max-age=7200\r\nage: 600", timedelta(minutes=110)),
+        ("max-age=600\r\nage: 9000", timedelta(minutes=1)), ("max-age=600\r\nage: x", timedelta(minutes=10)),
+        ("no-store\r\ncache-control: max-age=7200", timedelta(minutes=1)),
     ],
 )  # fmt: skip
 async def test_caching_stays_inside_its_bounds(
@@ -218,7 +270,19 @@ async def test_caching_stays_inside_its_bounds(
 ) -> None:
     internet.pages["/client.json"] = answer(document(), cache_control=cache_control)
 
-    assert (await fetcher(internet).fetch(URL)).fresh_for == fresh_for
+    assert (await fetcher(internet).fetch(URL, METADATA_DOCUMENT)).fresh_for == fresh_for
+
+
+async def test_keys_may_be_larger_than_documents_and_are_remembered_for_less_long(internet: Internet) -> None:
+    large = answer(
+        {"keys": ["x" * 20_000]}, content_type="application/jwk-set+json", cache_control="max-age=86400"
+    )
+    internet.pages["/client.json"] = large
+
+    assert (await fetcher(internet).fetch(URL, JWK_SET)).fresh_for == timedelta(hours=1)
+    assert await refusal(fetcher(internet)) == "document_too_large"
+    internet.pages["/client.json"] = answer({"keys": ["x" * 40_000]})
+    assert await refusal(fetcher(internet), URL, JWK_SET) == "keys_too_large"
 
 
 async def test_the_system_resolver_finds_this_computer() -> None:

@@ -1,15 +1,17 @@
 """Which documents are read when: one fetch in flight per URL, few at all, and only before a new authorization."""
 
-import asyncio
-import logging
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.audit import Origin, record
 from app.authorization_server import store
 from app.authorization_server.client_metadata_document import describes_the_same, read_document
-from app.authorization_server.document_fetcher import DocumentFetcher, DocumentUnreadable
+from app.authorization_server.document_fetcher import (
+    METADATA_DOCUMENT,
+    DocumentFetcher,
+    DocumentUnreadable,
+)
+from app.authorization_server.flights import Flights, TooManyFetches
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.database import Database, Transaction
@@ -18,11 +20,7 @@ from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, OAuthErr
 from app.oauth.uris import InvalidURI, check_client_id_url, host_of, is_client_id_url, is_loopback
 from app.rows import values_of
 
-_MOST_IN_FLIGHT = 8
-_MOST_OF_ONE_SOURCE = 4
 _OLD = timedelta(days=1)
-
-log = logging.getLogger(__name__)
 
 
 class DocumentRefused(OAuthError):
@@ -41,16 +39,6 @@ class DocumentRefused(OAuthError):
         self.host = host_of(url) if url else ""
 
 
-class TooManyFetches(OAuthError):
-    """As many documents as this server reads at once are being read."""
-
-    error = "temporarily_unavailable"
-    status = 503
-
-    def __init__(self) -> None:
-        super().__init__("Too many apps are being looked up now.", reason="document_busy", retry_after=5)
-
-
 class ClientDocuments:
     """The documents of this process's clients; what was read is kept in the database, for every process."""
 
@@ -59,8 +47,7 @@ class ClientDocuments:
         self._hooks = hooks
         self._policy = policy
         self._fetcher = fetcher
-        self._in_flight: dict[str, asyncio.Task[DocumentRefused | None]] = {}
-        self._sources: Counter[str] = Counter()
+        self._flights = Flights[DocumentRefused | None]()
 
     async def needs_fetch(self, client_id: str, now: datetime) -> bool:
         """Whether the document of this client id must be read before the app may ask.
@@ -100,9 +87,7 @@ class ClientDocuments:
             DocumentRefused: it could not be read, or says something that is refused.
             TooManyFetches.
         """
-        task = self._in_flight.get(url) or self._start(url, origin)
-        # Someone who closes the page must not take the answer from the others who wait for it.
-        refused = await asyncio.shield(task)
+        refused = await self._flights.join(url, origin.source, lambda: self._read(url, origin))
         if refused is not None:
             raise DocumentRefused(refused.words, reason=refused.reason or "", url=url)
 
@@ -111,38 +96,17 @@ class ClientDocuments:
 
         A client that only refreshes never comes to the authorization endpoint, and would be cut off in the end.
         """
-        fetched_at = client.document_fetched_at
-        if fetched_at is None or origin.now < fetched_at + _OLD or client.client_id in self._in_flight:
+        fetched_at, url = client.document_fetched_at, client.client_id
+        if fetched_at is None or origin.now < fetched_at + _OLD or url in self._flights:
             return
         try:
-            self._start(client.client_id, origin)
+            self._flights.start(url, origin.source, lambda: self._read(url, origin))
         except TooManyFetches:
             return  # the next refresh tries again
 
-    def _start(self, url: str, origin: Origin) -> asyncio.Task[DocumentRefused | None]:
-        source = origin.source
-        if len(self._in_flight) >= _MOST_IN_FLIGHT or self._sources[source] >= _MOST_OF_ONE_SOURCE:
-            raise TooManyFetches
-        task = asyncio.create_task(self._read(url, origin))
-        self._in_flight[url] = task
-        self._sources[source] += 1
-        task.add_done_callback(lambda task: self._landed(task, url, source))
-        return task
-
     async def close(self) -> None:
         """Give up what is being read."""
-        tasks = list(self._in_flight.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _landed(self, task: asyncio.Task[DocumentRefused | None], url: str, source: str) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            log.warning("The document at %s could not be kept: %s", url, type(task.exception()).__name__)
-        del self._in_flight[url]
-        self._sources[source] -= 1
-        if not self._sources[source]:
-            del self._sources[source]
+        await self._flights.close()
 
     async def _read(self, url: str, origin: Origin) -> DocumentRefused | None:
         async with self._database.reading() as tx:
@@ -150,7 +114,7 @@ class ClientDocuments:
         if stored is not None and _is_fresh(stored, origin.now):
             return None  # someone else was faster
         try:
-            fetched = await self._fetcher.fetch(url)
+            fetched = await self._fetcher.fetch(url, METADATA_DOCUMENT)
             client = read_document(
                 fetched.document, url, self._policy, origin.now, fetched.fresh_for, origin.source
             )

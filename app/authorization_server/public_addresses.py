@@ -44,3 +44,13 @@ def is_loopback_address(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def network_of(source: str) -> str:
+    """What is counted as one source: an IPv4 address, or the /64 of an IPv6 address, in which anyone has as many
+    addresses as they like."""
+    try:
+        address = ipaddress.IPv6Address(source)
+    except ValueError:
+        return source
+    return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))

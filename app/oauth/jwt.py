@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068 §2.1, a media type
 FOREIGN_ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "RS256")
 
 LONGEST = 8192
-_RSA_BITS = range(2048, 4096 + 1)
+_PROOF_RSA_BITS = range(2048, 4096 + 1)
+# Of keys that are published: they need not fit into a header.
+PUBLISHED_RSA_BITS = range(2048, 8192 + 1)
 _LONGEST_RSA_EXPONENT = 6  # characters: 32 bits; a longer one makes verifying slow
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6
 
 ForeignKey = ECKey | OKPKey | RSAKey
 
@@ -65,6 +67,16 @@ class SelfSigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Unverified:
+    """A JWT that nobody verified yet: good for looking up who could have signed it, and for nothing else."""
+
+    token: str
+    algorithm: str
+    kid: str | None
+    claims: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class _KeyForm:
     """How a public key of an algorithm is written: members with one value, and those with any."""
 
@@ -86,6 +98,7 @@ class _ForeignRegistry(JWSRegistry):
     """What joserfc accepts of strangers: headers large enough for a key, and parameters that nobody here knows."""
 
     max_header_length = 4096
+    max_signature_length = 1366  # characters: of an RSA key of 8192 bits
 
     def get_alg(self, name: str) -> Any:
         return super().get_alg("Ed25519" if name == "EdDSA" else name)
@@ -156,7 +169,40 @@ def verify_self_signed(token: str, token_type: str) -> SelfSigned:
     return SelfSigned(dict(claims), key.thumbprint())
 
 
-def import_foreign_key(jwk: object, algorithm: object) -> ForeignKey:
+def read_unverified(token: str, token_types: Collection[str], algorithms: Collection[str]) -> Unverified:
+    """What a stranger's JWT says of itself.
+
+    Args:
+        token_types: which `typ` it may have, in lower case; the empty text for none.
+
+    Raises:
+        InvalidJWT: not a signed JWT, of another type, or of an algorithm that is not allowed.
+    """
+    try:
+        header = _unverified_header(token, *token_types)
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if not isinstance(algorithm, str) or algorithm not in algorithms or not isinstance(kid, str | None):
+            raise InvalidJWT("alg or kid is not acceptable")
+        claims = _json_object(_decoded(token.split(".")[1]).decode())
+    except _FAILURES as error:
+        raise InvalidJWT(type(error).__name__) from error
+    return Unverified(token, algorithm, kid, claims)
+
+
+def verify_foreign(unverified: Unverified, key: ForeignKey) -> dict[str, Any]:
+    """The claims of a stranger's JWT that was signed with the private half of this key.
+
+    Raises:
+        InvalidJWT: it was not.
+    """
+    registry = _ForeignRegistry(algorithms=[unverified.algorithm], strict_check_header=False)
+    try:
+        return dict(jwt.decode(unverified.token, key, registry=registry).claims)
+    except _FAILURES as error:
+        raise InvalidJWT(type(error).__name__) from error
+
+
+def import_foreign_key(jwk: object, algorithm: object, rsa_bits: range = _PROOF_RSA_BITS) -> ForeignKey:
     """A stranger's public key for one of `FOREIGN_ALGORITHMS`, from its JWK; other members are not looked at.
 
     Raises:
@@ -166,14 +212,14 @@ def import_foreign_key(jwk: object, algorithm: object) -> ForeignKey:
     form = _KEY_FORMS.get(algorithm) if isinstance(algorithm, str) else None
     if form is None:
         raise InvalidJWT("alg is not allowed")
-    if not isinstance(jwk, Mapping) or _PRIVATE_MEMBERS & jwk.keys():
+    if not isinstance(jwk, Mapping) or PRIVATE_MEMBERS & jwk.keys():
         raise InvalidJWT("no public key")
     members = {name: jwk.get(name) for name in (*form.fixed, *form.free)}
     texts = {name: value for name, value in members.items() if isinstance(value, str)}
     if texts != members or not form.fixed.items() <= texts.items():
         raise InvalidJWT("no key of this algorithm")
     try:
-        if form.key_class is RSAKey and not _is_moderate(texts):
+        if form.key_class is RSAKey and not _is_moderate(texts, rsa_bits):
             raise InvalidJWT("RSA key too small or too large")
         # A JWK's type is wider than what joserfc says it takes.
         key = form.key_class.import_key(dict(texts))
@@ -185,9 +231,9 @@ def import_foreign_key(jwk: object, algorithm: object) -> ForeignKey:
     return key
 
 
-def _is_moderate(members: Mapping[str, str]) -> bool:
+def _is_moderate(members: Mapping[str, str], rsa_bits: range) -> bool:
     modulus = int.from_bytes(_decoded(members["n"]), "big")
-    return modulus.bit_length() in _RSA_BITS and len(members["e"]) <= _LONGEST_RSA_EXPONENT
+    return modulus.bit_length() in rsa_bits and len(members["e"]) <= _LONGEST_RSA_EXPONENT
 
 
 def claimed_issuer(token: str) -> str | None:
@@ -227,11 +273,11 @@ def try_unseal(sealed: str, key: bytes) -> str | None:
     return plaintext.decode() if plaintext is not None else None
 
 
-def _unverified_header(token: str, token_type: str) -> dict[str, Any]:
+def _unverified_header(token: str, *token_types: str) -> dict[str, Any]:
     if len(token) > LONGEST:
         raise InvalidJWT("too long")
     header = _json_object(_decoded(token.split(".", 1)[0]).decode())
-    if str(header.get("typ", "")).lower().removeprefix("application/") != token_type:
+    if str(header.get("typ", "")).lower().removeprefix("application/") not in token_types:
         raise InvalidJWT("wrong typ")
     if "crit" in header:
         raise InvalidJWT("crit names an extension, and none is known here")  # RFC 7515 §4.1.11

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.accounts.passwords import Passwords
 from app.authorization_server.client_documents import ClientDocuments
+from app.authorization_server.key_sets import KeySets
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.clock import Clock
@@ -48,6 +49,7 @@ class Services:
     client_documents: ClientDocuments
     hooks: Hooks
     reporter: Reporter
+    key_sets: KeySets
     # The MCP servers of this process by the URL of their resource.
     servers: Mapping[str, AnyServer]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import ipaddress
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -70,11 +71,19 @@ async def endless_headers(_reader: asyncio.StreamReader, writer: asyncio.StreamW
         await writer.drain()
 
 
+async def endless_interim_answers(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An answer is on its way, says one after the other, for as long as someone listens."""
+    while True:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50)
+        await writer.drain()
+
+
 @dataclass
 class Internet:
     """Resolver and network of a server under test.
 
-    `names` holds the answers for each name, the last one for good; `pages` what is at each path of the server.
+    `names` holds the answers for each name, the last one for good; `pages` what is at each path of the server; at
+    `dead` addresses nobody answers.
     """
 
     port: int = 0
@@ -83,6 +92,7 @@ class Internet:
     lookups: list[str] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
+    dead: set[str] = field(default_factory=set)
     gate: asyncio.Event | None = None
 
     async def resolve(self, host: str, _port: int) -> Sequence[str]:
@@ -131,6 +141,8 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - the same
     ) -> httpcore2.AsyncNetworkStream:
         self._internet.connections.append(host)
+        if host in self._internet.dead:
+            raise httpcore2.ConnectError(host)
         return await httpcore2.AnyIOBackend().connect_tcp("127.0.0.1", self._internet.port, timeout)
 
 
@@ -179,6 +191,7 @@ def _certificates() -> tuple[str, str, str]:
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Authority of the tests")])
     names = [HOST, "evil.example", *(f"h{number}.example" for number in range(40)), "localhost"]
+    loopback = x509.IPAddress(ipaddress.ip_address("::1"))
 
     def build(public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         builder = x509.CertificateBuilder().issuer_name(issuer).public_key(public)
@@ -194,7 +207,7 @@ def _certificates() -> tuple[str, str, str]:
     leaf = (
         build(key.public_key())
         .subject_name(x509.Name([]))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=True)
+        .add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, names), loopback]), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
