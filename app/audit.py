@@ -72,13 +72,25 @@ async def record_grants_revoked(
     transaction: Transaction, origin: Origin, because: str, grant_ids: Sequence[str]
 ) -> None:
     """One event for each revoked grant, in one statement: a client may have many."""
-    event = {
+    await _record_many(transaction, "grant.revoked", origin, because, "grant_id", grant_ids)
+
+
+async def record_clients_deleted(
+    transaction: Transaction, origin: Origin, because: str, client_ids: Sequence[str]
+) -> None:
+    """One event for each client that was removed, in one statement."""
+    await _record_many(transaction, "client.deleted", origin, because, "client_id", client_ids)
+
+
+async def _record_many(
+    transaction: Transaction, event: str, origin: Origin, because: str, column: str, ids: Sequence[str]
+) -> None:
+    shared = {
         "at": origin.now,
-        "event": "grant.revoked",
+        "event": event,
         "outcome": "ok",
         "reason": because,
         "source": origin.source,
     }
-    if grant_ids:
-        rows = [{**event, "grant_id": grant_id} for grant_id in grant_ids]
-        await transaction.execute(audit_events.insert(), rows)
+    if ids:
+        await transaction.execute(audit_events.insert(), [{**shared, column: id_} for id_ in ids])

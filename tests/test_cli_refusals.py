@@ -134,7 +134,7 @@ def test_help_names_what_works(folder: Path, group: str) -> None:
 
     assert result.code == 0
     expected = {
-        "": {"serve", "migrate", "users", "clients", "grants"},
+        "": {"serve", "migrate", "purge", "users", "clients", "grants"},
         "users": {"create", "list", "disable", "enable", "reset-password"},
         "clients": {"list", "show", "disable", "enable", "delete"},
         "grants": {"list", "revoke"},

@@ -1,5 +1,7 @@
 """What a client may say about itself (RFC 7591 §2), whether it registers or publishes a document."""
 
+import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -11,7 +13,8 @@ from app.authorization_server.policy import Policy
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, InvalidScope
 from app.oauth.features import Feature
 from app.oauth.scopes import format_scope, parse_scope, supported_by_server
-from app.oauth.uris import InvalidURI, check_redirect_uri
+from app.oauth.uris import InvalidURI, check_redirect_uri, without_loopback_port
+from app.rows import values_of
 
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
 RESPONSE_TYPES = ("code",)
@@ -64,6 +67,15 @@ def check_metadata(metadata: object, policy: Policy, default_auth_method: str) -
         scope=_scope(metadata, policy),
         information=_information(metadata, policy),
     )
+
+
+def fingerprint(metadata: ClientMetadata) -> str:
+    """The same for metadata that says the same; the ports of loopback redirect URIs, new each time, don't count."""
+    said = values_of(metadata) | {
+        "redirect_uris": sorted({without_loopback_port(uri) for uri in metadata.redirect_uris}),
+        "grant_types": sorted(metadata.grant_types),
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _redirect_uris(metadata: Mapping[str, Any], policy: Policy) -> list[str]:

@@ -63,6 +63,8 @@ class Policy:
     # How many registrations that nobody ever approved are kept, and for how long.
     registration_cap: int = 10_000
     registration_unused_lifetime: timedelta = timedelta(days=30)
+    # How long a registration is safe although others want its place: it may be in its first authorization.
+    registration_grace: timedelta = timedelta(minutes=15)
     client_documents: bool = True
     # Hosts whose documents are read; None for any.
     client_document_hosts: frozenset[str] | None = None

@@ -7,7 +7,7 @@ import logging
 
 import typer
 
-from app.cli import clients, grants, serve, users
+from app.cli import clients, grants, purge, serve, users
 
 cli = typer.Typer(
     name="ostiary",
@@ -18,6 +18,7 @@ cli = typer.Typer(
 )
 cli.command()(serve.serve)
 cli.command()(serve.migrate)
+cli.command()(purge.purge)
 cli.add_typer(users.commands, name="users")
 cli.add_typer(clients.commands, name="clients")
 cli.add_typer(grants.commands, name="grants")

@@ -218,6 +218,12 @@ def redirect_uri_matches(registered: str, requested: str) -> bool:
     return port_fits and ours[1] == theirs[1] and ours[3] == theirs[3]
 
 
+def without_loopback_port(uri: str) -> str:
+    """A redirect URI as those see it who don't look at the port on loopback."""
+    loopback = _LOOPBACK_REDIRECT.match(uri)
+    return uri if loopback is None else loopback[1] + loopback[3]
+
+
 @dataclass(frozen=True, slots=True)
 class RedirectTarget:
     """Where an answer goes, as a person is told: to this computer, to a web host, or to an installed app."""
