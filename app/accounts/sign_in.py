@@ -17,10 +17,11 @@ _TOUCH_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A browser session that was checked: who it is, and the hash that forms are bound to."""
+    """A browser session that was checked: who it is, since when, and the hash that forms are bound to."""
 
     user: User
     session_hash: TokenHash
+    since: datetime
 
 
 async def authenticate(passwords: Passwords, user: User | None, password: str) -> User | None:
@@ -88,7 +89,7 @@ async def find_signed_in(
         return None
     if touch and now >= session.last_seen_at + _TOUCH_EVERY:
         await store.touch_session(tx, session.id_hash, now)
-    return SignedIn(user, session.id_hash)
+    return SignedIn(user, session.id_hash, session.created_at)
 
 
 async def sign_out(tx: Transaction, signed_in: SignedIn, origin: Origin) -> None:

@@ -2,6 +2,7 @@
 
 identify -> ClientRedirect        a failure is a page: nobody proved where an answer may go
 validate -> ValidRequest          a failure may be told to the client by redirect
+check    -> Demand                which sign-in may answer (`app.authorization_server.authentication`)
 park     -> AuthorizationRequest  waits, bound to the browser, for sign-in and consent
 decide   -> the address to send the browser to
 """
@@ -13,7 +14,8 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from app.audit import Origin, record
-from app.authorization_server import grant_store, store
+from app.authorization_server import authentication, grant_store, store
+from app.authorization_server.authentication import AuthenticationRequest, Demand, SignIn
 from app.authorization_server.policy import Policy, Resource
 from app.authorization_server.records import (
     AuthorizationCode,
@@ -30,7 +32,9 @@ from app.oauth.errors import (
     InvalidRequest,
     InvalidScope,
     InvalidTarget,
+    LoginRequired,
     OAuthError,
+    RequestNotSupported,
     UnauthorizedClient,
     UnsupportedResponseType,
 )
@@ -61,6 +65,7 @@ class ValidRequest:
     dropped: tuple[str, ...]
     resource: str
     code_challenge: str
+    authentication: AuthenticationRequest
     dpop_jkt: str | None = None
 
 
@@ -107,10 +112,12 @@ def validate(parameters: Parameters, target: ClientRedirect, policy: Policy) -> 
     """Check the rest of the request.
 
     Raises:
-        InvalidRequest, UnsupportedResponseType, UnauthorizedClient, InvalidScope, InvalidTarget.
+        InvalidRequest, RequestNotSupported, UnsupportedResponseType, UnauthorizedClient, InvalidScope, InvalidTarget.
     """
     if len(target.state or "") > _LONGEST_STATE:
         raise InvalidRequest("state is too long.")
+    if parameters.get("request") is not None:
+        raise RequestNotSupported("Request objects are not supported.")
     if parameters.require("response_type") != "code":
         raise UnsupportedResponseType("response_type must be code.")
     if "authorization_code" not in target.client.grant_types:
@@ -123,7 +130,8 @@ def validate(parameters: Parameters, target: ClientRedirect, policy: Policy) -> 
     resource = choose_resource(parameters.all("resource"), policy)
     scopes, dropped = choose_scopes(parameters.get("scope"), resource, policy)
     key = _choose_key(parameters.get("dpop_jkt"), policy)
-    return ValidRequest(target, scopes, dropped, resource.url, challenge, key)
+    asked = authentication.parse(parameters, policy)
+    return ValidRequest(target, scopes, dropped, resource.url, challenge, asked, key)
 
 
 def _choose_key(dpop_jkt: str | None, policy: Policy) -> str | None:
@@ -190,7 +198,12 @@ def check_resource(requested: tuple[str, ...], grant: Grant, policy: Policy) -> 
 
 
 async def park(
-    tx: Transaction, request: ValidRequest, browser_hash: TokenHash, policy: Policy, now: datetime
+    tx: Transaction,
+    request: ValidRequest,
+    demand: Demand,
+    browser_hash: TokenHash,
+    policy: Policy,
+    now: datetime,
 ) -> AuthorizationRequest:
     """Keep a valid request for the person to answer, for a few minutes and for this browser only."""
     parked = AuthorizationRequest(
@@ -207,6 +220,10 @@ async def park(
         dpop_jkt=request.dpop_jkt,
         created_at=now,
         expires_at=now + policy.request_lifetime,
+        nonce=request.authentication.nonce,
+        signed_in_after=demand.signed_in_after,
+        subject=demand.subject,
+        login_hint=request.authentication.login_hint,
     )
     await store.add_request(tx, parked)
     return parked
@@ -233,14 +250,18 @@ async def approve(
     policy: Policy,
     request: AuthorizationRequest,
     owner: ResourceOwner,
+    signed_in_at: datetime,
     origin: Origin,
 ) -> str:
     """Grant what was asked and return the address with the code: spent request, grant and code in one transaction.
 
     Raises:
+        LoginRequired: the request waits for a later sign-in, or for someone else.
         AlreadyAnswered: the request is spent or too old.
         UnknownClient, InvalidRequest: the client was disabled or changed its metadata meanwhile.
     """
+    if not authentication.demand_of(request).is_met_by(SignIn(owner.id, signed_in_at)):
+        raise LoginRequired("The app asks you to sign in again.", client_id=request.client_id)
     client = await store.hold_client(tx, request.client_id)
     if not await store.spend_request(tx, request.id, "approve", origin.now):
         raise AlreadyAnswered
@@ -262,6 +283,7 @@ async def approve(
         reference=request.reference,
         created_at=origin.now,
         expires_at=origin.now + policy.grant_lifetime,
+        authenticated_at=signed_in_at,
     )
     stored_code = AuthorizationCode(
         code_hash=keys.hash(code),
@@ -270,6 +292,7 @@ async def approve(
         dpop_jkt=request.dpop_jkt,
         created_at=origin.now,
         expires_at=origin.now + policy.code_lifetime,
+        nonce=request.nonce,
     )
     await grant_store.add_grant(tx, grant, stored_code)
     await store.note_client_used(tx, client.client_id, origin.now)

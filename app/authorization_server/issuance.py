@@ -21,6 +21,8 @@ class Issuance:
         owner: the person; None for a client that acts for itself, whose id is the subject then (RFC 9068 §2.2).
         claims: further claims, such as `act` (RFC 8693 §4.1).
         not_after: an earlier end than the policy's and the grant's.
+        with_id_token: whether the person signed in here for this client, which then learns of it.
+        nonce: the client's, repeated in the ID token.
     """
 
     client: Client
@@ -29,6 +31,8 @@ class Issuance:
     scopes: tuple[str, ...]
     claims: Mapping[str, Any] = field(default_factory=dict)
     not_after: datetime | None = None
+    with_id_token: bool = False
+    nonce: str | None = None
 
 
 async def ask_hooks(context: TokenContext, issuance: Issuance) -> Issuance:

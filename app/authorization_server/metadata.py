@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from app.authorization_server.authentication import PROMPTS
 from app.authorization_server.claims import CLAIMS_BY_SCOPE
 from app.authorization_server.client_metadata import AUTH_METHODS, RESPONSE_TYPES
 from app.authorization_server.grants.registry import grant_types
+from app.authorization_server.id_tokens import CLAIMS
 from app.authorization_server.policy import Policy
 from app.oauth import dpop, pkce
 from app.oauth.features import Feature
@@ -49,8 +51,12 @@ def _openid(issuer: str) -> dict[str, Any]:
     """OpenID Connect Discovery §3."""
     return {
         "userinfo_endpoint": f"{issuer}/oauth/userinfo",
-        "claims_supported": ["sub", *(name for names in CLAIMS_BY_SCOPE.values() for name in names)],
+        "claims_supported": [*CLAIMS, *(name for names in CLAIMS_BY_SCOPE.values() for name in names)],
         "claims_parameter_supported": False,
+        "prompt_values_supported": list(PROMPTS),
+        "request_parameter_supported": False,
+        # Absent, it would mean that any request_uri is fetched; one that was pushed needs no member (RFC 9126 §5).
+        "request_uri_parameter_supported": False,
     }
 
 

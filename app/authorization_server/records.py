@@ -85,6 +85,8 @@ class AuthorizationRequest:
     nonce: str | None = None
     dpop_jkt: str | None = None
     signed_in_after: datetime | None = None
+    subject: str | None = None
+    login_hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,12 @@ authorization_requests = sa.Table(
         UTCDateTime,
         comment="The person must have signed in at this instant or later (prompt, max_age); empty for any time",
     ),
+    sa.Column(
+        "subject",
+        sa.Text,
+        comment="The one person who may answer, by the client's ID token (id_token_hint); empty for anyone",
+    ),
+    sa.Column("login_hint", sa.Text, comment="The name that the client would fill in at sign-in"),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was asked"),
     sa.Column(
         "expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be answered"

@@ -7,6 +7,7 @@ from typing import Any, Self
 from app.authorization_server import grant_store
 from app.authorization_server.claims import claims_about
 from app.authorization_server.grants.context import TokenContext
+from app.authorization_server.id_tokens import id_token_member
 from app.authorization_server.issuance import Issuance, ask_hooks
 from app.authorization_server.records import Client, Grant, RefreshToken
 from app.oauth import jwt
@@ -76,8 +77,9 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
     }
     await grant_store.note_issued(context.tx, grant.id, now)
     token = jwt.sign(claims, context.signing_keys.signing, jwt.ACCESS_TOKEN_TYPE)
+    more = id_token_member(context, issuance, token, expires)
     token_type = BEARER if context.proof_key is None else SCHEME
-    return TokenResponse(token, expires - issued, claims["scope"], refresh_token, token_type)
+    return TokenResponse(token, expires - issued, claims["scope"], refresh_token, token_type, more)
 
 
 def first_refresh_token(

@@ -97,6 +97,24 @@ class AccessDenied(OAuthError):
     error = "access_denied"
 
 
+class LoginRequired(OAuthError):
+    """No page may be shown, and nobody is signed in whose sign-in is enough (OpenID Connect Core §3.1.2.6)."""
+
+    error = "login_required"
+
+
+class ConsentRequired(OAuthError):
+    """No page may be shown, and the person would have to be asked (OpenID Connect Core §3.1.2.6)."""
+
+    error = "consent_required"
+
+
+class RequestNotSupported(OAuthError):
+    """Parameters in a request object are not read (OpenID Connect Core §3.1.2.6, RFC 9101)."""
+
+    error = "request_not_supported"
+
+
 class InvalidRedirectURI(OAuthError):
     """A redirect URI in a registration is not acceptable (RFC 7591 §3.2.2)."""
 

@@ -13,6 +13,7 @@ from joserfc.jws import JWSRegistry
 
 ALGORITHM = "ES256"
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068 §2.1, a media type
+ID_TOKEN_TYPE = "JWT"  # noqa: S105 - what libraries expect of ID tokens, which have no type of their own
 # What strangers may sign with. EdDSA is the older name of Ed25519 (RFC 9864 §2.2).
 FOREIGN_ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "RS256")
 
@@ -277,7 +278,7 @@ def _unverified_header(token: str, *token_types: str) -> dict[str, Any]:
     if len(token) > LONGEST:
         raise InvalidJWT("too long")
     header = _json_object(_decoded(token.split(".", 1)[0]).decode())
-    if str(header.get("typ", "")).lower().removeprefix("application/") not in token_types:
+    if str(header.get("typ", "")).lower().removeprefix("application/") not in map(str.lower, token_types):
         raise InvalidJWT("wrong typ")
     if "crit" in header:
         raise InvalidJWT("crit names an extension, and none is known here")  # RFC 7515 §4.1.11

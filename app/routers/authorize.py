@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from app.authorization_server import authorization
+from app.authorization_server import authentication, authorization
 from app.authorization_server.authorization import ClientRedirect, UnknownClient
 from app.authorization_server.client_documents import DocumentRefused
-from app.oauth.errors import InvalidRequest, OAuthError
+from app.oauth.errors import InvalidRequest, LoginRequired, OAuthError
 from app.oauth.parameters import Parameters, parse_parameters
 from app.oauth.uris import redirect_target
-from app.routers.browser import BrowserDep, remember_browser, signed_in
+from app.routers.browser import BrowserDep, remember_browser, sign_in_of, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep, read_form, record_refusal
 from app.routers.errors import PageError
 from app.routers.services import Services
@@ -82,8 +82,17 @@ async def authorize(
     except OAuthError as error:
         raise broken_request(error) from None
     current = await signed_in(tx, services, browser, origin)
+    sign_in = sign_in_of(current)
     try:
         valid = authorization.validate(parameters, target, services.policy)
+        demand = authentication.check(
+            valid.authentication,
+            target.client.client_id,
+            sign_in,
+            services.signing_keys,
+            services.policy,
+            origin.now,
+        )
     except OAuthError as error:
         error.client_id = target.client.client_id
         if current is None:
@@ -92,23 +101,44 @@ async def authorize(
         address = authorization.error_address(target.redirect_uri, services.policy, target.state, error)
         return RedirectResponse(address, 303, ANSWER_HEADERS)
     browser_hash = browser.hashes(services.keys)[0]
-    parked = await authorization.park(tx, valid, browser_hash, services.policy, origin.now)
-    where = f"/login?request={parked.id}" if current is None else f"/consent/{parked.id}"
+    parked = await authorization.park(tx, valid, demand, browser_hash, services.policy, origin.now)
+    if not demand.is_met_by(sign_in):
+        where = f"/login?request={parked.id}"
+    elif authentication.SELECT_ACCOUNT in valid.authentication.prompts:
+        where = f"/login?request={parked.id}&switch=true"
+    else:
+        where = f"/consent/{parked.id}"
     response = RedirectResponse(services.address.path(where), 303, ANSWER_HEADERS)
     remember_browser(response, services, browser)
     return response
 
 
 def _without_bouncing(services: Services, target: ClientRedirect, error: OAuthError) -> PageError:
-    """A refusal for someone who did not sign in: a page names the host, nobody is bounced (RFC 9700 §4.11.2)."""
+    """A refusal for someone who did not sign in: a page names the host, nobody is bounced (RFC 9700 §4.11.2).
+
+    That holds for `prompt=none` too, although OpenID Connect would have the browser sent back at once: anyone can
+    register an address, and would have a link on this server that leads there without a question.
+    """
+    address = authorization.error_address(target.redirect_uri, services.policy, target.state, error)
+    host = redirect_target(target.redirect_uri).label
+    if isinstance(error, LoginRequired):
+        return PageError(
+            "You are not signed in here",
+            "The app asked whether you are, and asked not to trouble you with a sign-in page.",
+            who="You can, by starting the connection in the app.",
+            advice="Go back to the app, which is told that you would have to sign in.",
+            cause=error,
+            continue_url=address,
+            continue_host=host,
+        )
     return PageError(
         "The app asked for something impossible",
         f"The app’s request was refused: {error.description}",
         who="The app’s maker can mend it.",
         advice="Go back to the app, which is told why, or start the connection again.",
         cause=error,
-        continue_url=authorization.error_address(target.redirect_uri, services.policy, target.state, error),
-        continue_host=redirect_target(target.redirect_uri).label,
+        continue_url=address,
+        continue_host=host,
     )
 
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from app.accounts.sign_in import ABSOLUTE, SignedIn, find_signed_in
 from app.audit import Origin
+from app.authorization_server.authentication import SignIn
 from app.database import Transaction
 from app.oauth.credentials import BROWSER, Keys, TokenHash, mint
 from app.oauth.uris import InvalidURI, canonical_url, is_loopback
@@ -72,6 +73,11 @@ async def signed_in(
 ) -> SignedIn | None:
     """Who is signed in with this browser; see `find_signed_in`."""
     return await find_signed_in(tx, services.keys, browser.session_id, origin.now, touch=touch)
+
+
+def sign_in_of(current: SignedIn | None) -> SignIn | None:
+    """The sign-in of this browser, as requests ask about it."""
+    return SignIn(current.user.id, current.since) if current else None
 
 
 def check_same_origin(request: Request, services: Services) -> None:

@@ -46,6 +46,12 @@ _NEW_COLUMNS: Mapping[str, Sequence[tuple[str, Any, str]]] = {
             _INSTANT,
             "The person must have signed in at this instant or later (prompt, max_age); empty for any time",
         ),
+        (
+            "subject",
+            sa.Text(),
+            "The one person who may answer, by the client's ID token (id_token_hint); empty for anyone",
+        ),
+        ("login_hint", sa.Text(), "The name that the client would fill in at sign-in"),
     ),
     "authorization_codes": (
         ("nonce", sa.Text(), "The client's nonce, repeated in the ID token"),

@@ -85,7 +85,7 @@ async def exchange(context: TokenContext, client: Client, request: CodeRequest) 
         grant_id=grant.id,
         reference=grant.reference,
     )
-    issuance = Issuance(client, grant, owner, parse_scope(grant.scope))
+    issuance = Issuance(client, grant, owner, parse_scope(grant.scope), with_id_token=True, nonce=code.nonce)
     return await issue(context, issuance, refresh_token)
 
 

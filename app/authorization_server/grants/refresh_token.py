@@ -76,7 +76,7 @@ async def exchange(context: TokenContext, client: Client, request: RefreshReques
         successor = await _rotate(context, client, grant, token, request)
     else:
         successor = await _retry(context, client, grant, token, request)
-    issuance = Issuance(client, grant, owner, scopes)
+    issuance = Issuance(client, grant, owner, scopes, with_id_token=True)
     return await issue(context, issuance, successor)
 
 

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts.sign_in import SignedIn
 from app.authorization_server import store
+from app.authorization_server.authentication import demand_of
 from app.authorization_server.authorization import AlreadyAnswered, approve, deny
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import AuthorizationRequest, Client
@@ -15,7 +16,7 @@ from app.oauth.errors import AccessDenied, OAuthError
 from app.oauth.scopes import OFFLINE_ACCESS, parse_scope
 from app.oauth.uris import host_of, is_loopback, redirect_target
 from app.routers.authorize import ANSWER_HEADERS, broken_request
-from app.routers.browser import BrowserDep, forged, signed_in
+from app.routers.browser import BrowserDep, forged, sign_in_of, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep, find_owner
 from app.routers.errors import PageError
 from app.routers.pages.render import render_page
@@ -34,11 +35,11 @@ async def show_consent(
     origin: OriginDep,
     tx: TransactionDep,
 ) -> Response:
-    """Ask; someone who is not signed in signs in first and comes back."""
+    """Ask; someone who is not signed in, or not as the app demands, signs in first and comes back."""
     found = await store.find_request(tx, request_id, browser.hashes(services.keys))
     waiting = _check_waiting(found, origin.now)
     current = await signed_in(tx, services, browser, origin)
-    if current is None:
+    if current is None or not demand_of(waiting).is_met_by(sign_in_of(current)):
         return RedirectResponse(services.address.path(f"/login?request={request_id}"), 303, ANSWER_HEADERS)
     client = await store.find_client(tx, waiting.client_id)
     if client is None:
@@ -76,7 +77,7 @@ async def decide(
         raise forged()
     try:
         if decision[0] == "approve":
-            address = await approve(tx, services.keys, services.policy, waiting, owner, origin)
+            address = await approve(tx, services.keys, services.policy, waiting, owner, current.since, origin)
         else:
             address = await deny(tx, services.policy, waiting, owner, origin)
     except AlreadyAnswered:

@@ -1,17 +1,17 @@
 """Signing in and out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from app.accounts import store
-from app.accounts.records import User
-from app.accounts.sign_in import authenticate, renew_hash, sign_out, start_session, still_stands
+from app.accounts.sign_in import SignedIn, authenticate, renew_hash, sign_out, start_session, still_stands
 from app.audit import record
 from app.authorization_server import store as requests
-from app.authorization_server.records import Client
+from app.authorization_server.authentication import Demand, demand_of
+from app.authorization_server.records import AuthorizationRequest, Client
 from app.database import Transaction
 from app.oauth.errors import OAuthError
 from app.oauth.parameters import Parameters
@@ -23,6 +23,7 @@ from app.routers.browser import (
     forged,
     remember_browser,
     set_session,
+    sign_in_of,
     signed_in,
 )
 from app.routers.dependencies import OriginDep, ServicesDep, read_form
@@ -61,15 +62,19 @@ async def show_sign_in(
     request: Annotated[str, Query(max_length=100)] = "",
     switch: bool = False,
 ) -> Response:
-    """The sign-in page. Someone who is signed in goes on at once, unless they want to be someone else."""
+    """The sign-in page. Someone who is signed in goes on at once, unless they want to be someone else, or the app
+    demands a new sign-in or another person.
+    """
     async with services.database.transaction() as tx:
         current = await signed_in(tx, services, browser, origin)
-        client = await _waiting_client(tx, services, browser, request)
-    if current is not None and not switch:
-        where = f"/consent/{request}" if client else "/"
-        return RedirectResponse(services.address.path(where), 303, {"Cache-Control": "no-store"})
-    view = SignInView(request if client else "", client)
-    return _page(http, services, browser, view, current=current.user if current else None)
+        waiting = await _find_waiting(tx, services, browser, request)
+    view = SignInView(waiting, (waiting.request.login_hint if waiting else None) or "", current)
+    if view.may_go_on and not switch:
+        onward = services.address.path(view.onward)
+        return RedirectResponse(onward, 303, {"Cache-Control": "no-store"})
+    if view.asked_again and current is not None:
+        view = replace(view, username=view.username or current.user.username)
+    return _page(http, services, browser, view)
 
 
 @router.post("/login")
@@ -87,12 +92,12 @@ async def sign_in(
         _field(form, "request"),
     )
     async with services.database.reading() as tx:
-        client = await _waiting_client(tx, services, browser, request_id)
+        waiting = await _find_waiting(tx, services, browser, request_id)
         known = await store.find_user_by_username(tx, username)
         hashes = browser.hashes(services.keys)
         # Asked for unknown people too: the answer must not take longer for one kind than for the other.
         device = browser.id if await store.knows_device(tx, known.id if known else "", hashes) else None
-    view = SignInView(request_id if client else "", client, username)
+    view = SignInView(waiting, username)
     if not await services.limits.may_try_password(username, origin.source, device):
         count_refusal("/login", "too_many_tries")
         page = _page(http, services, browser, view, error=_SLOW_DOWN, status=429)
@@ -117,8 +122,8 @@ async def sign_in(
         agent = http.headers.get("user-agent")
         session_id = await start_session(tx, services.keys, user, origin, browser.id, agent)
     await services.limits.forget_tries(username, origin.source, device)
-    where = f"/consent/{request_id}" if client else "/"
-    response = RedirectResponse(services.address.path(where), 303, {"Cache-Control": "no-store"})
+    onward = services.address.path(view.onward)
+    response = RedirectResponse(onward, 303, {"Cache-Control": "no-store"})
     set_session(response, services, session_id)
     return response
 
@@ -157,12 +162,44 @@ async def do_sign_out(
 
 
 @dataclass(frozen=True, slots=True)
-class SignInView:
-    """What the sign-in page shows: which request waits, of which client, and the name typed before."""
+class Waiting:
+    """A request that waits in this browser, and the client behind it."""
 
-    request_id: str = ""
-    client: Client | None = None
+    request: AuthorizationRequest
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class SignInView:
+    """What the sign-in page shows: what waits, the name to fill in, and who is signed in already."""
+
+    waiting: Waiting | None
     username: str = ""
+    current: SignedIn | None = None
+
+    @property
+    def _demand(self) -> Demand:
+        return demand_of(self.waiting.request) if self.waiting else Demand()
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether whoever is signed in is enough."""
+        return self.current is not None and self._demand.is_met_by(sign_in_of(self.current))
+
+    @property
+    def expects_another(self) -> bool:
+        """Whether the app wants someone else than who is signed in."""
+        return self.current is not None and self._demand.subject not in {None, self.current.user.id}
+
+    @property
+    def asked_again(self) -> bool:
+        """Whether the app wants who is signed in, but a later sign-in."""
+        return self.current is not None and not self.may_go_on and not self.expects_another
+
+    @property
+    def onward(self) -> str:
+        """The page after it."""
+        return f"/consent/{self.waiting.request.id}" if self.waiting else "/"
 
 
 def _page(
@@ -171,19 +208,22 @@ def _page(
     browser: Browser,
     view: SignInView,
     *,
-    current: User | None = None,
     error: str | None = None,
     status: int = 200,
 ) -> Response:
+    current = view.current
     context = {
         "action": services.address.path("/login"),
         "csrf_token": services.keys.form_token("login", browser.id),
-        "request_id": view.request_id or None,
-        "client_name": view.client.display_name if view.client else None,
+        "request_id": view.waiting.request.id if view.waiting else None,
+        "client_name": view.waiting.client.display_name if view.waiting else None,
         "username": view.username,
+        "again": view.asked_again,
+        "expects_another": view.expects_another,
+        "onward_url": services.address.path(view.onward) if view.waiting and view.may_go_on else None,
         "error": error,
         "retry_after": _RETRY_AFTER if status == 429 else None,
-        "user": current,
+        "user": current.user if current else None,
         "reference": None,
     }
     page = render_page(http, "login.html", context, status=status, forms_lead_away=True)
@@ -191,14 +231,15 @@ def _page(
     return page
 
 
-async def _waiting_client(
+async def _find_waiting(
     tx: Transaction, services: Services, browser: Browser, request_id: str
-) -> Client | None:
-    """Whose request waits in this browser under this id."""
+) -> Waiting | None:
+    """What waits in this browser under this id."""
     if not request_id:
         return None
     request = await requests.find_request(tx, request_id, browser.hashes(services.keys))
-    return await requests.find_client(tx, request.client_id) if request else None
+    client = await requests.find_client(tx, request.client_id) if request else None
+    return Waiting(request, client) if request and client else None
 
 
 def _field(form: Parameters, name: str) -> str:
