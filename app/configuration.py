@@ -14,7 +14,7 @@ def policy_of(settings: Settings) -> Policy:
     return Policy(
         issuer=settings.public_url,
         resources=_resources(settings),
-        features=frozenset(Feature) - frozenset(map(Feature, settings.features_off)),
+        features=_features(settings),
         catalogue=_catalogue(settings),
         registration=settings.registration,
         registration_cap=settings.registration_cap,
@@ -27,6 +27,14 @@ def policy_of(settings: Settings) -> Policy:
         client_document_hosts=_hosts(settings),
         refresh_retry_window=timedelta(seconds=settings.refresh_retry_seconds),
     )
+
+
+def _features(settings: Settings) -> frozenset[Feature]:
+    """Assertions of people make sense only where somebody is trusted to make them."""
+    off = set(map(Feature, settings.features_off))
+    if not settings.trusted_issuers:
+        off.add(Feature.JWT_BEARER)
+    return frozenset(Feature) - off
 
 
 def _catalogue(settings: Settings) -> tuple[Scope, ...]:

@@ -6,8 +6,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from app.accounts.records import Device, Session, User
-from app.accounts.tables import devices, sessions, users
+from app.accounts.records import Device, Identity, Session, User
+from app.accounts.tables import devices, identities, sessions, users
 from app.database import Transaction
 from app.oauth.credentials import TokenHash
 from app.rows import values_of
@@ -42,6 +42,30 @@ async def find_user_by_username(tx: Transaction, username: str) -> User | None:
     """The person with this name, which is compared in lower case."""
     row = (await tx.execute(sa.select(users).where(users.c.username == username.lower()))).one_or_none()
     return User(**row._mapping) if row else None
+
+
+async def find_users_by_email(tx: Transaction, email: str) -> Sequence[User]:
+    """Everyone with this address, which is compared in lower case; two at most."""
+    same = sa.func.lower(users.c.email) == email.lower()
+    return [User(**row._mapping) for row in await tx.execute(sa.select(users).where(same).limit(2))]
+
+
+async def find_identity(tx: Transaction, issuer: str, subject: str) -> Identity | None:
+    """Who somebody is whom this issuer calls so."""
+    same = sa.and_(identities.c.issuer == issuer, identities.c.subject == subject)
+    row = (await tx.execute(sa.select(identities).where(same))).one_or_none()
+    return Identity(**row._mapping) if row else None
+
+
+async def add_identity(tx: Transaction, identity: Identity) -> None:
+    """Remember who an issuer vouches for."""
+    await tx.execute(identities.insert(), values_of(identity))
+
+
+async def note_identity_used(tx: Transaction, identity: Identity, now: datetime) -> None:
+    """Remember when an issuer last vouched for someone."""
+    same = sa.and_(identities.c.issuer == identity.issuer, identities.c.subject == identity.subject)
+    await tx.execute(sa.update(identities).where(same).values(last_used_at=now))
 
 
 async def list_users(tx: Transaction) -> Sequence[User]:

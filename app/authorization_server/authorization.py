@@ -294,7 +294,8 @@ async def approve(
         expires_at=origin.now + policy.code_lifetime,
         nonce=request.nonce,
     )
-    await grant_store.add_grant(tx, grant, stored_code)
+    await grant_store.add_grant(tx, grant)
+    await grant_store.add_code(tx, stored_code)
     await store.note_client_used(tx, client.client_id, origin.now)
     await record(
         tx,

@@ -16,9 +16,13 @@ _AT_ONCE = 500  # rows a statement: SQLite counts the parameters
 REVOCATIONS_CHANNEL = "ostiary_revocations"
 
 
-async def add_grant(tx: Transaction, grant: Grant, code: AuthorizationCode) -> None:
-    """Store what a person approved, with the code that opens it."""
+async def add_grant(tx: Transaction, grant: Grant) -> None:
+    """Store what was allowed."""
     await tx.execute(grants.insert(), values_of(grant))
+
+
+async def add_code(tx: Transaction, code: AuthorizationCode) -> None:
+    """Store a code that opens a grant."""
     await tx.execute(authorization_codes.insert(), values_of(code))
 
 

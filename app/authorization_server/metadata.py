@@ -5,6 +5,7 @@ from typing import Any
 from app.authorization_server.authentication import PROMPTS
 from app.authorization_server.claims import CLAIMS_BY_SCOPE
 from app.authorization_server.client_metadata import AUTH_METHODS, RESPONSE_TYPES
+from app.authorization_server.grants import jwt_bearer
 from app.authorization_server.grants.registry import grant_types
 from app.authorization_server.id_tokens import CLAIMS
 from app.authorization_server.policy import Policy
@@ -67,6 +68,8 @@ def _optional(policy: Policy) -> dict[str, Any]:
         members["registration_endpoint"] = f"{issuer}/oauth/register"
     if policy.client_documents:
         members["client_id_metadata_document_supported"] = True
+    if policy.has(Feature.JWT_BEARER):
+        members["authorization_grant_profiles_supported"] = [jwt_bearer.PROFILE]
     if policy.has(Feature.DPOP):
         members["dpop_signing_alg_values_supported"] = list(dpop.ALGORITHMS)
     return members

@@ -80,6 +80,10 @@ class Policy:
         """Whether this server does it."""
         return feature in self.features
 
+    def find_issuer(self, issuer: object) -> TrustedIssuer | None:
+        """The trusted issuer of this name, exactly spelled."""
+        return next((trusted for trusted in self.trusted_issuers if trusted.issuer == issuer), None)
+
     @property
     def default_resource(self) -> Resource:
         """The resource of requests that name none."""

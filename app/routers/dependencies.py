@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
 from app.accounts import store as accounts
+from app.accounts.records import User
 from app.audit import Origin, record
 from app.authorization_server.proof_of_possession import nonces_of
 from app.authorization_server.records import ResourceOwner
@@ -153,7 +154,11 @@ def nonce_header(services: Services, origin: Origin, proofs: Sequence[str]) -> d
 
 async def find_owner(tx: Transaction, user_id: str, *, hold: bool = False) -> ResourceOwner | None:
     """The accounts' answer to `FindResourceOwner`."""
-    user = await accounts.find_user(tx, user_id, hold=hold)
+    return owner_of(await accounts.find_user(tx, user_id, hold=hold))
+
+
+def owner_of(user: User | None) -> ResourceOwner | None:
+    """A person as the authorization server knows them; None for someone deleted or disabled."""
     if user is None or user.disabled_at is not None:
         return None
     return ResourceOwner(

@@ -21,6 +21,7 @@ from app.routers.dependencies import (
     find_owner,
     nonce_header,
 )
+from app.routers.vouching import IssuerKeysDep, find_vouched
 
 router = APIRouter(prefix="/oauth", tags=["oauth"])
 
@@ -32,6 +33,7 @@ async def token(
     proofs: ProofsDep,
     services: ServicesDep,
     origin: OriginDep,
+    _issuer_keys: IssuerKeysDep,
     tx: TransactionDep,
 ) -> JSONResponse:
     """The token endpoint (OAuth 2.1 §3.2)."""
@@ -52,6 +54,8 @@ async def token(
             policy,
             find_owner,
             grant_type,
+            find_vouched,
+            lambda url: services.key_sets.known(url, origin.now),
             proof_key=proof_key,
             hooks=services.hooks,
         )

@@ -1,5 +1,6 @@
 """What every grant type works with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.audit import Origin
@@ -7,8 +8,10 @@ from app.authorization_server.authorization import FindResourceOwner
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client, Grant, ResourceOwner
+from app.authorization_server.vouching import FindVouched
 from app.database import Transaction
 from app.hooks import NO_HOOKS, Hooks
+from app.oauth.assertions import KeySet
 from app.oauth.credentials import Keys
 from app.oauth.errors import InvalidGrant
 
@@ -27,6 +30,9 @@ class TokenContext:
     policy: Policy
     find_owner: FindResourceOwner
     grant_type: str
+    find_vouched: FindVouched
+    # The keys at a URL as they were read before this transaction began; None where there are none.
+    known_keys: Callable[[str], KeySet | None]
     proof_key: str | None = None
     hooks: Hooks = NO_HOOKS
 

@@ -4,7 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.authorization_server.grants import authorization_code, refresh_token, token_exchange
+from app.authorization_server.grants import (
+    authorization_code,
+    jwt_bearer,
+    refresh_token,
+    token_exchange,
+)
 from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
@@ -23,7 +28,10 @@ class GrantType:
 
 _ALWAYS = (authorization_code, refresh_token)
 # Those that an operator may switch off.
-_OPTIONAL: dict[Feature, Any] = {Feature.TOKEN_EXCHANGE: token_exchange}
+_OPTIONAL: dict[Feature, Any] = {
+    Feature.TOKEN_EXCHANGE: token_exchange,
+    Feature.JWT_BEARER: jwt_bearer,
+}
 
 
 # Nobody is asked when they are used, so only clients that the operator made have them (ASVS 10.4.4).
