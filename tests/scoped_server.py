@@ -8,7 +8,12 @@ PATH = "tests.scoped_server:mcp"
 SCOPES = [
     {"name": "notes:read", "sentence": "Read your notes", "on_demand": True},
     {"name": "notes:write", "sentence": "Write your notes", "implies": ["notes:read"], "on_demand": True},
-    {"name": "notes:all", "sentence": "Do anything with your notes", "implies": ["notes:write"]},
+    {
+        "name": "notes:all",
+        "sentence": "Do anything with your notes",
+        "implies": ["notes:write"],
+        "on_demand": True,
+    },
     {"name": "people", "sentence": "Manage people", "admins_only": True, "on_demand": True},
 ]
 

@@ -128,7 +128,7 @@ def validate(parameters: Parameters, target: ClientRedirect, policy: Policy) -> 
         parameters.get("code_challenge"), parameters.get("code_challenge_method")
     )
     resource = choose_resource(parameters.all("resource"), policy)
-    scopes, dropped = choose_scopes(parameters.get("scope"), resource, policy)
+    scopes, dropped = choose_scopes(parameters.get("scope"), resource, policy, target.client.scope)
     key = _choose_key(parameters.get("dpop_jkt"), policy)
     asked = authentication.parse(parameters, policy)
     return ValidRequest(target, scopes, dropped, resource.url, challenge, asked, key)
@@ -148,19 +148,22 @@ def _choose_key(dpop_jkt: str | None, policy: Policy) -> str | None:
 
 
 def choose_scopes(
-    scope: str | None, resource: Resource, policy: Policy
+    scope: str | None, resource: Resource, policy: Policy, registered: str | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The scopes that can be granted and those that are dropped because they mean nothing at this resource.
 
-    Without a `scope`, everything the resource asks for is offered (RFC 6749 §3.3).
+    Without a `scope`, what the client registered is offered, or else what the resource asks for at first (RFC 6749
+    §3.3). What a client wrote about itself is such a default and no limit (RFC 7591 §2): it may need more later, when
+    it steps up, and a person decides either way.
 
     Raises:
         InvalidScope: malformed, or nothing of it is known.
     """
     names = parse_scope(scope)
-    if not names:
-        return policy.first_scopes(resource), ()
     known = known_scopes(resource, policy)
+    if not names:
+        usual = parse_scope(registered)
+        return tuple(name for name in known if name in usual) or policy.first_scopes(resource), ()
     granted = tuple(name for name in known if name in names)
     if not granted:
         raise InvalidScope("None of the requested scopes is known here.")
@@ -252,8 +255,11 @@ async def approve(
     owner: ResourceOwner,
     signed_in_at: datetime,
     origin: Origin,
+    scopes: tuple[str, ...],
 ) -> str:
-    """Grant what was asked and return the address with the code: spent request, grant and code in one transaction.
+    """Grant these scopes, which the person was shown, and return the address with the code.
+
+    The spent request, the grant and the code are one transaction.
 
     Raises:
         LoginRequired: the request waits for a later sign-in, or for someone else.
@@ -278,7 +284,7 @@ async def approve(
         user_id=owner.id,
         client_id=request.client_id,
         resource=request.resource,
-        scope=request.scope,
+        scope=format_scope(scopes),
         redirect_uri=request.redirect_uri,
         reference=request.reference,
         created_at=origin.now,

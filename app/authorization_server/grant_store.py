@@ -14,6 +14,8 @@ from app.rows import values_of
 
 _AT_ONCE = 500  # rows a statement: SQLite counts the parameters
 REVOCATIONS_CHANNEL = "ostiary_revocations"
+# Grant types whose grants a person allowed on a page of ours.
+APPROVED_BY_PERSON = ("authorization_code", "urn:ietf:params:oauth:grant-type:device_code")
 
 
 async def add_grant(tx: Transaction, grant: Grant) -> None:
@@ -42,6 +44,25 @@ async def list_grants(
     if client_id is not None:
         statement = statement.where(grants.c.client_id == client_id)
     return [Grant(**row._mapping) for row in await tx.execute(statement.limit(limit).offset(offset))]
+
+
+async def list_live_scopes(
+    tx: Transaction, user_id: str, client_id: str, resource: str, now: datetime
+) -> Sequence[str]:
+    """What a person's live grants allow a client at a resource, as scope strings."""
+    statement = (
+        sa.select(grants.c.scope)
+        .distinct()
+        .where(
+            grants.c.user_id == user_id,
+            grants.c.client_id == client_id,
+            grants.c.resource == resource,
+            grants.c.grant_type.in_(APPROVED_BY_PERSON),
+            grants.c.revoked_at.is_(None),
+            grants.c.expires_at > now,
+        )
+    )
+    return list((await tx.execute(statement)).scalars())
 
 
 async def lock_by_code(

@@ -13,7 +13,8 @@ from app.authorization_server.records import Client, Grant, RefreshToken
 from app.oauth import jwt
 from app.oauth.credentials import mint_id
 from app.oauth.dpop import SCHEME
-from app.oauth.scopes import format_scope
+from app.oauth.errors import InvalidGrant
+from app.oauth.scopes import Scope, for_person, format_scope
 
 BEARER = "Bearer"  # RFC 6750; bound to a key, it is DPoP
 
@@ -51,10 +52,11 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
     """Sign an access token and note that the grant was used. It never outlives its grant.
 
     Raises:
-        InvalidGrant: the operator's hook refused.
+        InvalidGrant: the operator's hook refused, or the person may no longer have any of the scopes.
     """
     issuance = await ask_hooks(context, issuance)
     grant, policy, now = issuance.grant, context.policy, context.origin.now
+    scopes = _allowed_now(issuance, policy.catalogue)
     expires_at = min(
         now + policy.access_token_lifetime, grant.expires_at, issuance.not_after or grant.expires_at
     )
@@ -66,12 +68,12 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
         "aud": grant.resource,
         "client_id": issuance.client.client_id,
         "client_name": issuance.client.display_name,
-        "scope": format_scope(issuance.scopes),
+        "scope": format_scope(scopes),
         "grant_id": grant.id,
         "iat": issued,
         "exp": expires,
         "jti": mint_id("at_"),
-        **(claims_about(issuance.owner, issuance.scopes) if issuance.owner else {}),
+        **(claims_about(issuance.owner, scopes) if issuance.owner else {}),
         **issuance.claims,
         **({} if context.proof_key is None else {"cnf": {"jkt": context.proof_key}}),  # RFC 9449 §6.1
     }
@@ -80,6 +82,22 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
     more = id_token_member(context, issuance, token, expires)
     token_type = BEARER if context.proof_key is None else SCHEME
     return TokenResponse(token, expires - issued, claims["scope"], refresh_token, token_type, more)
+
+
+def _allowed_now(issuance: Issuance, catalogue: tuple[Scope, ...]) -> tuple[str, ...]:
+    """The scopes without those for administrators, where the person is none any more."""
+    scopes, owner = issuance.scopes, issuance.owner
+    if owner is None:
+        return scopes
+    allowed = for_person(scopes, owner.is_admin, catalogue)
+    if scopes and not allowed:
+        raise InvalidGrant(
+            "The person may no longer allow this.",
+            reason="admins_only",
+            client_id=issuance.client.client_id,
+            grant_id=issuance.grant.id,
+        )
+    return allowed
 
 
 def first_refresh_token(

@@ -14,6 +14,8 @@ OFFLINE_ACCESS = "offline_access"
 OPENID = "openid"
 # What belongs to the authorization server alone: no resource asks for it.
 SERVER_SCOPES = frozenset({OFFLINE_ACCESS, OPENID})
+# With `openid` among them and nothing else, an app wants to know who signs in (OpenID Connect Core §5.4).
+IDENTITY_SCOPES = frozenset({OPENID, "profile", "email", OFFLINE_ACCESS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,9 +158,12 @@ async def find_owner(tx: Transaction, user_id: str, *, hold: bool = False) -> Re
 
 
 def owner_of(user: User | None) -> ResourceOwner | None:
-    """A person as the authorization server knows them; None for someone deleted or disabled."""
-    if user is None or user.disabled_at is not None:
-        return None
+    """As `resource_owner`; None for someone deleted or disabled."""
+    return None if user is None or user.disabled_at is not None else resource_owner(user)
+
+
+def resource_owner(user: User) -> ResourceOwner:
+    """A person who may sign in, as the authorization server knows them."""
     return ResourceOwner(
         id=user.id, username=user.username, name=user.name, email=user.email, is_admin=user.is_admin
     )

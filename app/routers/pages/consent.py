@@ -10,15 +10,24 @@ from app.accounts.sign_in import SignedIn
 from app.authorization_server import store
 from app.authorization_server.authentication import demand_of
 from app.authorization_server.authorization import AlreadyAnswered, approve, deny
+from app.authorization_server.consent import Proposal, propose
 from app.authorization_server.policy import Policy
-from app.authorization_server.records import AuthorizationRequest, Client
+from app.authorization_server.records import AuthorizationRequest, Client, ResourceOwner
+from app.database import Transaction
 from app.oauth.errors import AccessDenied, OAuthError
-from app.oauth.scopes import OFFLINE_ACCESS, parse_scope
+from app.oauth.scopes import format_scope, parse_scope
 from app.oauth.uris import host_of, is_loopback, redirect_target
 from app.routers.authorize import ANSWER_HEADERS, broken_request
 from app.routers.browser import BrowserDep, forged, sign_in_of, signed_in
-from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep, find_owner
+from app.routers.dependencies import (
+    OriginDep,
+    ServicesDep,
+    TransactionDep,
+    find_owner,
+    resource_owner,
+)
 from app.routers.errors import PageError
+from app.routers.pages.permissions import describe, sentences
 from app.routers.pages.render import render_page
 from app.routers.pages.sign_in import PageFormDep
 from app.routers.services import Services
@@ -44,8 +53,10 @@ async def show_consent(
     client = await store.find_client(tx, waiting.client_id)
     if client is None:
         raise _start_again("The app was removed from this server.")
-    context = _context(services, waiting, client, current)
-    context["scopes"] = await _sentences(services, waiting)
+    owner = resource_owner(current.user)
+    proposal = await _propose(tx, services, waiting, owner, origin.now)
+    context = _context(services, waiting, client, current, proposal)
+    context["scopes"] = await describe(services, proposal, waiting.resource)
     return render_page(http, "consent.html", context, forms_lead_away=True)
 
 
@@ -68,16 +79,26 @@ async def decide(
     tokens = form.all("csrf_token")
     if current is None or waiting is None or client is None or len(tokens) != 1:
         raise forged()
-    if not services.keys.form_token_matches(tokens[0], *_question(current, waiting, client)):
-        raise forged()
-    _check_waiting(waiting, origin.now)
     owner = await find_owner(tx, current.user.id, hold=True)
     decision = form.all("decision")
     if owner is None or len(decision) != 1 or decision[0] not in {"approve", "deny"}:
         raise forged()
+    proposal = await _propose(tx, services, waiting, owner, origin.now)
+    if not services.keys.form_token_matches(tokens[0], *_question(current, waiting, client, proposal)):
+        raise forged()
+    _check_waiting(waiting, origin.now)
     try:
-        if decision[0] == "approve":
-            address = await approve(tx, services.keys, services.policy, waiting, owner, current.since, origin)
+        if decision[0] == "approve" and not proposal.is_empty:
+            address = await approve(
+                tx,
+                services.keys,
+                services.policy,
+                waiting,
+                owner,
+                current.since,
+                origin,
+                proposal.scopes,
+            )
         else:
             address = await deny(tx, services.policy, waiting, owner, origin)
     except AlreadyAnswered:
@@ -87,12 +108,20 @@ async def decide(
     return RedirectResponse(address, 303, ANSWER_HEADERS)
 
 
-def _question(current: SignedIn, request: AuthorizationRequest, client: Client) -> tuple[str, ...]:
-    """What the form's token is bound to: who was asked, by which request, and what they were shown of the app.
+async def _propose(
+    tx: Transaction, services: Services, request: AuthorizationRequest, owner: ResourceOwner, now: datetime
+) -> Proposal:
+    return await propose(tx, services.policy, owner, request.client_id, request.resource, request.scope, now)
 
-    When the app changes between the page and the answer, the answer was not given to it.
+
+def _question(
+    current: SignedIn, request: AuthorizationRequest, client: Client, proposal: Proposal
+) -> tuple[str, ...]:
+    """What the form's token is bound to: who was asked, by which request, about which app, and for what.
+
+    When any of it changes between the page and the answer, the answer was not given to it.
     """
-    return ("consent", current.session_hash, request.id, client.display_name)
+    return ("consent", current.session_hash, request.id, client.display_name, format_scope(proposal.scopes))
 
 
 def _check_waiting(request: AuthorizationRequest | None, now: datetime) -> AuthorizationRequest:
@@ -120,12 +149,16 @@ def _start_again(what: str) -> PageError:
 
 
 def _context(
-    services: Services, request: AuthorizationRequest, client: Client, current: SignedIn
+    services: Services,
+    request: AuthorizationRequest,
+    client: Client,
+    current: SignedIn,
+    proposal: Proposal,
 ) -> dict[str, Any]:
     policy, target = services.policy, redirect_target(request.redirect_uri)
     return {
         "action": services.address.path(f"/consent/{request.id}"),
-        "csrf_token": services.keys.form_token(*_question(current, request, client)),
+        "csrf_token": services.keys.form_token(*_question(current, request, client, proposal)),
         "user": {"username": current.user.username, "name": current.user.name},
         "switch_url": services.address.path(f"/login?request={request.id}&switch=true"),
         "client": {
@@ -142,29 +175,11 @@ def _context(
         },
         "resource": request.resource.partition("://")[2],
         "dropped": list(parse_scope(request.dropped_scope)),
+        "withheld": sentences(services, proposal.withheld),
+        "can_allow": not proposal.is_empty,
         "stay_days": _stay_days(policy, client),
         "reference": request.reference,
     }
-
-
-async def _sentences(services: Services, request: AuthorizationRequest) -> list[dict[str, Any]]:
-    """What the app will be able to do, in the catalogue's order and words, with the live server's tools."""
-    policy, names = services.policy, parse_scope(request.scope)
-    required = policy.find_resource(request.resource).required_scopes
-    # A resource elsewhere has no tools that this server could name.
-    server = services.servers.get(request.resource)
-    tools = [tool.name for tool in await server.list_tools()] if server else []
-    return [
-        {
-            "name": scope.name,
-            "sentence": scope.sentence,
-            "detail": scope.detail,
-            "tools": tools if scope.name in required else [],
-            "new": False,
-        }
-        for scope in policy.catalogue
-        if scope.name in names and scope.name != OFFLINE_ACCESS
-    ]
 
 
 def _stay_days(policy: Policy, client: Client) -> int | None:

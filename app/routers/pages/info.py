@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from starlette.responses import Response
 
+from app.resource_server.requirements import Requirements
 from app.routers.browser import BrowserDep, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep
 from app.routers.pages.render import render_page
@@ -33,7 +34,8 @@ async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin
     """The server info page."""
     async with services.database.transaction() as tx:
         current = await signed_in(tx, services, browser, origin)
-    server, scopes = services.mcp, _tool_scopes(services)
+    server = services.mcp
+    needs = Requirements(server)
     context = {
         "server": {
             "name": server.name,
@@ -47,7 +49,7 @@ async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin
                 "name": tool.name,
                 "title": tool.title or tool.name,
                 "description": tool.description or "",
-                "scopes": scopes,
+                "scopes": _needed(services, needs.of_tool(tool.name)),
             }
             for tool in await server.list_tools()
         ],
@@ -74,13 +76,12 @@ async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin
     return render_page(http, "info.html", context)
 
 
-def _tool_scopes(services: Services) -> list[dict[str, str]]:
-    """What every tool needs: the scopes that the endpoint asks for."""
+def _needed(services: Services, declared: frozenset[str]) -> list[dict[str, str]]:
+    """What a tool needs: the scopes that the endpoint asks for, and its own."""
     policy = services.policy
+    needed = declared | policy.default_resource.required_scopes
     return [
-        {"name": scope.name, "sentence": scope.sentence}
-        for scope in policy.catalogue
-        if scope.name in policy.default_resource.required_scopes
+        {"name": scope.name, "sentence": scope.sentence} for scope in policy.catalogue if scope.name in needed
     ]
 
 
