@@ -35,7 +35,7 @@ from app.resource_server.metadata import resource_metadata_url
 from app.resource_server.middleware import BearerGuard, OriginCheck
 from app.resource_server.revocations import Revocations
 from app.resource_server.verifier import AccessTokenVerifier, Verifier
-from app.routers import authorize, discovery, health, registration, revocation, token, userinfo
+from app.routers import authorize, discovery, health, introspection, registration, revocation, token, userinfo
 from app.routers.errors import install_error_handlers
 from app.routers.failures import Reporter
 from app.routers.limits import Limits
@@ -125,6 +125,7 @@ def create_app(
         registration,
         token,
         revocation,
+        introspection,
         userinfo,
         authorize,
         sign_in,

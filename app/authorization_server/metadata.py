@@ -68,6 +68,14 @@ def _optional(policy: Policy) -> dict[str, Any]:
         members["registration_endpoint"] = f"{issuer}/oauth/register"
     if policy.client_documents:
         members["client_id_metadata_document_supported"] = True
+    if policy.has(Feature.INTROSPECTION):
+        members |= {
+            "introspection_endpoint": f"{issuer}/oauth/introspect",
+            "introspection_endpoint_auth_methods_supported": [
+                name for name in AUTH_METHODS if name != "none"
+            ],
+            "introspection_signing_alg_values_supported": [ALGORITHM],
+        }
     if policy.has(Feature.JWT_BEARER):
         members["authorization_grant_profiles_supported"] = [jwt_bearer.PROFILE]
     if policy.has(Feature.DPOP):

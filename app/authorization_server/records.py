@@ -41,6 +41,7 @@ class Client:
     token_endpoint_auth_signing_alg: str | None = None
     registration_token_hash: TokenHash | None = None
     fingerprint: str | None = None
+    introspects: list[str] | None = None
     registered_with: str | None = None
 
     @property

@@ -70,6 +70,11 @@ clients = sa.Table(
         comment="Keyed hash of its registration access token (RFC 7592); empty where it has none",
     ),
     sa.Column(
+        "introspects",
+        json_type,
+        comment="Resources whose access tokens it may look at, as the operator said; empty for none",
+    ),
+    sa.Column(
         "fingerprint",
         sa.Text,
         comment="Hash of what it registered: the same for registrations that say the same",

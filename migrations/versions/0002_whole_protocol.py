@@ -32,6 +32,11 @@ _NEW_COLUMNS: Mapping[str, Sequence[tuple[str, Any, str]]] = {
             "Keyed hash of its registration access token (RFC 7592); empty where it has none",
         ),
         (
+            "introspects",
+            _JSON,
+            "Resources whose access tokens it may look at, as the operator said; empty for none",
+        ),
+        (
             "fingerprint",
             sa.Text(),
             "Hash of what it registered: the same for registrations that say the same",

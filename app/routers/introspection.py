@@ -1,0 +1,46 @@
+"""The introspection endpoint (RFC 7662)."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from app.authorization_server import introspection as rules
+from app.oauth.errors import InvalidClient
+from app.oauth.features import Feature
+from app.routers.client_authentication import authenticate_client
+from app.routers.dependencies import (
+    NO_STORE,
+    AuthorizationDep,
+    FormDep,
+    OriginDep,
+    ServicesDep,
+    TransactionDep,
+    find_owner,
+    requires_feature,
+)
+
+router = APIRouter(prefix="/oauth", tags=["oauth"], dependencies=[requires_feature(Feature.INTROSPECTION)])
+
+
+@router.post("/introspect")
+async def introspect(
+    request: Request,
+    form: FormDep,
+    authorization: AuthorizationDep,
+    services: ServicesDep,
+    origin: OriginDep,
+    tx: TransactionDep,
+) -> Response:
+    """What a token is good for (§2.1), in JSON, or signed for whoever asks for that media type (RFC 9701 §4)."""
+    client = await authenticate_client(tx, services, form, authorization, origin)
+    token = form.require("token")
+    try:
+        response = await rules.introspect(
+            tx, services.keys, services.signing_keys, services.policy, find_owner, client, token, origin.now
+        )
+    except InvalidClient as error:
+        await services.limits.count_client_failure(origin.source, error.client_id)
+        raise
+    if rules.MEDIA_TYPE not in request.headers.get("accept", "").lower():
+        return JSONResponse(response, headers=NO_STORE)
+    signed = rules.sign_response(response, services.signing_keys, services.policy.issuer, client, origin.now)
+    return Response(signed, media_type=rules.MEDIA_TYPE, headers=NO_STORE)
