@@ -1,11 +1,13 @@
-"""Where the two roles of one process meet: what the resource server reads of the authorization server's."""
+"""Where the two roles of one process meet: what the resource server reads of the authorization server's tables, and
+the used proofs that both remember in one of them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.authorization_server import grant_store
 from app.authorization_server.props import open_props
+from app.authorization_server.replay import PROOFS, spend_identifier
 from app.clock import Clock
 from app.database import Database, DatabaseUnavailable
 from app.hooks import ForeignCaller, Hooks
@@ -13,11 +15,27 @@ from app.oauth.credentials import Keys
 from app.oauth.errors import TemporarilyUnavailable
 from app.oauth.scopes import Scope, implied
 from app.resource_server.foreign import FindForeign
+from app.resource_server.possession import ReplaysUnknown
 from app.resource_server.principal import Principal, User
 from app.resource_server.revocations import Revocation, RevocationsUnknown
 from app.resource_server.verifier import FindProps
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+class DatabaseReplays:
+    """The `used_identifiers` table as a `ReplayGuard`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def spend(self, identifier: str, expires_at: datetime) -> bool:
+        """See `ReplayGuard.spend`."""
+        try:
+            async with self._database.transaction() as tx:
+                return await spend_identifier(tx, PROOFS, identifier, expires_at)
+        except DatabaseUnavailable as error:
+            raise ReplaysUnknown from error
 
 
 class DatabaseRevocations:

@@ -20,19 +20,22 @@ from app.authorization_server.document_fetcher import DocumentFetcher, Egress
 from app.authorization_server.grant_store import REVOCATIONS_CHANNEL
 from app.authorization_server.key_sets import KeySets
 from app.authorization_server.policy import Resource
+from app.authorization_server.proof_of_possession import nonces_of
 from app.clock import Clock, SystemClock
 from app.configuration import policy_of
 from app.database import Database
 from app.hooks import load_hooks
-from app.local_verifier import DatabaseRevocations, find_foreign, find_props
+from app.local_verifier import DatabaseReplays, DatabaseRevocations, find_foreign, find_props
 from app.mcp_server.endpoint import AnyServer, load_server, session_manager
 from app.notifications import listen
 from app.oauth.credentials import Keys
+from app.oauth.features import Feature
 from app.resource_server.challenge import Challenges
 from app.resource_server.enforcement import enforce
 from app.resource_server.foreign import ForeignTokens
 from app.resource_server.metadata import resource_metadata_url
 from app.resource_server.middleware import BearerGuard, OriginCheck
+from app.resource_server.possession import PossessionCheck
 from app.resource_server.revocations import Revocations
 from app.resource_server.verifier import AccessTokenVerifier, Verifier
 from app.routers import authorize, discovery, health, introspection, registration, revocation, token, userinfo
@@ -239,11 +242,26 @@ class _Runtime:
         return BearerGuard(
             endpoint,
             verifier,
-            Challenges(resource_metadata_url(resource.url), self.policy.first_scopes(resource)),
+            Challenges(
+                resource_metadata_url(resource.url),
+                self.policy.first_scopes(resource),
+                self.policy.proof_algorithms,
+            ),
             resource.required_scopes,
             OriginCheck(settings.allowed_origins, settings.on_loopback),
             lambda status, error: reporter.refused(path, status, error),
             enforce(services.servers[resource.url], settings.tools_list),
+            self._possession_check(services, resource),
+        )
+
+    def _possession_check(self, services: Services, resource: Resource) -> PossessionCheck | None:
+        if not self.policy.has(Feature.DPOP):
+            return None
+        return PossessionCheck(
+            (resource.url, f"{resource.url}/"),
+            DatabaseReplays(services.database),
+            nonces_of(services.keys, self.policy),
+            self.clock,
         )
 
 

@@ -1,5 +1,6 @@
 """A client that sends proofs: what it asks of a running server, with its key."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.support.dpop import Prover
 from tests.support.world import World, mcp_call, mcp_headers
 
 Client = Mapping[str, Any]
+_PARAMETER = re.compile(r'([a-z_]+)="([^"\\]*)"')
 
 
 def token_proof(world: World, prover: Prover, **changes: Any) -> str:
@@ -65,3 +67,15 @@ async def call(
         *(("dpop", proof) for proof in proofs),
     ]
     return await world.http.post(path, headers=headers, json=mcp_call("whoami", {}))
+
+
+def challenges_of(answer: httpx2.Response) -> dict[str, dict[str, str]]:
+    """Each challenge with its parameters, in the order in which they stand."""
+    found = {}
+    for value in answer.headers.get_list("www-authenticate"):
+        scheme, _, rest = value.partition(" ")
+        parameters = _PARAMETER.findall(rest)
+        assert ", ".join(f'{name}="{text}"' for name, text in parameters) == rest
+        assert len(dict(parameters)) == len(parameters)
+        found[scheme] = dict(parameters)
+    return found

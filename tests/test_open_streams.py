@@ -8,6 +8,8 @@ import anyio
 import pytest
 
 from tests import streaming_server
+from tests.dpop_flow import bound_tokens, resource_proof
+from tests.support.dpop import Prover
 from tests.support.world import World, mcp_call, mcp_headers
 
 MakeWorld = Callable[..., Awaitable[World]]
@@ -16,7 +18,7 @@ MakeWorld = Callable[..., Awaitable[World]]
 class Stream:
     """A tool call whose answer is read as it comes, straight from the application."""
 
-    def __init__(self, world: World, access_token: str) -> None:
+    def __init__(self, world: World, access_token: str, prover: Prover | None = None) -> None:
         self._world = world
         body = mcp_call("count", {})
         body["params"]["_meta"]["progressToken"] = "p"
@@ -26,6 +28,11 @@ class Stream:
             "host": "localhost:8000",
             "content-type": "application/json",
         }
+        if prover is not None:
+            headers |= {
+                "authorization": f"DPoP {access_token}",
+                "dpop": resource_proof(world, prover, access_token),
+            }
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self.said = b""
         self.first_word = anyio.Event()
@@ -96,3 +103,25 @@ async def test_a_stream_ends_when_its_token_expires(streaming: World) -> None:
             streaming_server.gate.set()
 
     assert b"two" not in stream.said
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+async def test_a_stream_of_a_bound_token_needs_its_proof_once_and_its_token_all_the_time(
+    streaming: World, revoked: bool
+) -> None:
+    """RFC 9449 §7.1: a proof is for one request, however long the answer takes."""
+    client, prover = await streaming.register(), Prover()
+    tokens = await bound_tokens(streaming, client, prover)
+    stream = Stream(streaming, tokens["access_token"], prover)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.run)
+            await stream.first_word.wait()
+            # Far beyond the age of any proof.
+            streaming.clock.advance(minutes=5)
+            if revoked:
+                assert (await streaming.revoke(client, tokens["refresh_token"])).status_code == 200
+            streaming_server.gate.set()
+
+    assert (b"two" in stream.said, b"done" in stream.said) == (not revoked, not revoked)

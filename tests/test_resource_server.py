@@ -17,8 +17,8 @@ PARAMETER = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 
 def challenge_of(answer: httpx2.Response) -> dict[str, str]:
-    """The parameters of the Bearer challenge, each once."""
-    value = answer.headers["www-authenticate"]
+    """The parameters of the Bearer challenge, each once; it stands first."""
+    value = answer.headers.get_list("www-authenticate")[0]
     assert value.startswith("Bearer ")
     found = PARAMETER.findall(value)
     parameters = dict(found)

@@ -9,7 +9,7 @@ from app.authorization_server.grants import jwt_bearer
 from app.authorization_server.grants.registry import grant_types
 from app.authorization_server.id_tokens import CLAIMS
 from app.authorization_server.policy import Policy
-from app.oauth import dpop, pkce
+from app.oauth import pkce
 from app.oauth.features import Feature
 from app.oauth.jwt import ALGORITHM
 from app.oauth.scopes import OPENID, supported_by_server
@@ -78,6 +78,6 @@ def _optional(policy: Policy) -> dict[str, Any]:
         }
     if policy.has(Feature.JWT_BEARER):
         members["authorization_grant_profiles_supported"] = [jwt_bearer.PROFILE]
-    if policy.has(Feature.DPOP):
-        members["dpop_signing_alg_values_supported"] = list(dpop.ALGORITHMS)
+    if policy.proof_algorithms:
+        members["dpop_signing_alg_values_supported"] = list(policy.proof_algorithms)
     return members

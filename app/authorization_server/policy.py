@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from app.oauth import dpop
 from app.oauth.errors import InvalidTarget
 from app.oauth.features import Feature
 from app.oauth.scopes import (
@@ -83,6 +84,11 @@ class Policy:
     def find_issuer(self, issuer: object) -> TrustedIssuer | None:
         """The trusted issuer of this name, exactly spelled."""
         return next((trusted for trusted in self.trusted_issuers if trusted.issuer == issuer), None)
+
+    @property
+    def proof_algorithms(self) -> tuple[str, ...]:
+        """What DPoP proofs may be signed with; none while it is switched off."""
+        return dpop.ALGORITHMS if self.has(Feature.DPOP) else ()
 
     @property
     def default_resource(self) -> Resource:

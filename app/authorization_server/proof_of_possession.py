@@ -11,14 +11,12 @@ from datetime import datetime
 
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
-from app.authorization_server.replay import spend_identifier
+from app.authorization_server.replay import PROOFS, spend_identifier
 from app.database import Transaction
 from app.oauth.credentials import Keys
 from app.oauth.dpop import Nonces, verify_proof
 from app.oauth.errors import InvalidDPoPProof
 from app.oauth.features import Feature
-
-KIND = "dpop"
 
 
 def nonces_of(keys: Keys, policy: Policy) -> Nonces | None:
@@ -56,7 +54,7 @@ async def prove_possession(
     except InvalidDPoPProof as error:
         error.client_id = client.client_id
         raise
-    if not await spend_identifier(tx, KIND, proof.identifier, proof.expires_at):
+    if not await spend_identifier(tx, PROOFS, proof.identifier, proof.expires_at):
         raise InvalidDPoPProof(
             "The DPoP proof was used before.", reason="proof_replayed", client_id=client.client_id
         )

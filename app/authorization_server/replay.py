@@ -8,6 +8,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.authorization_server.tables import used_identifiers
 from app.database import Transaction
 
+PROOFS = "dpop"
+
 
 async def spend_identifier(tx: Transaction, kind: str, identifier: str, expires_at: datetime) -> bool:
     """Remember an identifier; False when it was presented before, to whichever replica.

@@ -117,6 +117,67 @@ def verify_proof(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """An access token as a request brings it.
+
+    Args:
+        scheme: of the Authorization header, in lower case.
+        proofs: the values of the DPoP headers.
+    """
+
+    scheme: str
+    token: str
+    proofs: tuple[str, ...] = ()
+
+
+class WrongBinding(Exception):
+    """The access token is not the caller's to use in this way; the text says why, for `invalid_token`."""
+
+
+def read_presented(authorization: str | None, proofs: Sequence[str]) -> Presented | None:
+    """The access token of an `Authorization` header (RFC 6750 §2.1, RFC 9449 §7.1); None where there is none.
+
+    The scheme's case does not matter.
+    """
+    scheme, _, token = (authorization or "").strip().partition(" ")
+    scheme, token = scheme.lower(), token.strip()
+    return Presented(scheme, token, tuple(proofs)) if token and scheme in {"bearer", "dpop"} else None
+
+
+def check_binding(
+    presented: Presented,
+    key: str | None,
+    method: str,
+    urls: Collection[str],
+    now: datetime,
+    nonces: Nonces | None,
+) -> Proof | None:
+    """Whether an access token is presented as its binding asks (RFC 9449 §7); the proof, where it asks for one.
+
+    Args:
+        key: the thumbprint that the token is bound to (`cnf.jkt`); None for a bearer token.
+
+    Raises:
+        WrongBinding: another scheme, another key, or a proof that was made for another token.
+        InvalidDPoPProof, UseDPoPNonce: as `verify_proof`.
+    """
+    if key is None:
+        if presented.scheme != "bearer":
+            raise WrongBinding("The access token is not bound to a key.")
+        return None
+    if presented.scheme != "dpop":
+        raise WrongBinding("The access token is bound to a key, and goes with the scheme DPoP alone.")
+    if not presented.proofs:
+        raise InvalidDPoPProof("A DPoP proof is required.", reason="proof_missing")
+    proof = verify_proof(presented.proofs, method, urls, now, nonces)
+    if proof.key != key:
+        raise WrongBinding("The access token is bound to another key.")
+    if proof.access_token_hash != access_token_hash(presented.token):
+        raise WrongBinding("The DPoP proof is not made for this access token.")
+    return proof
+
+
 def access_token_hash(access_token: str) -> str:
     """What `ath` must be for this access token (RFC 9449 §4.2)."""
     return _base64url(hashlib.sha256(access_token.encode()).digest())

@@ -1,4 +1,4 @@
-"""The bearer check, as pure ASGI in front of the protected application.
+"""The check of access tokens, as pure ASGI in front of the protected application.
 
 It reads headers only, and the body only where an operation may need more than the resource asks of everyone.
 """
@@ -10,6 +10,8 @@ from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp_types import PARSE_ERROR
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.oauth.dpop import Presented, WrongBinding, read_presented
+from app.oauth.errors import InvalidDPoPProof
 from app.oauth.uris import LOOPBACK_HOSTS
 from app.resource_server.challenge import Challenge, Challenges, refusal
 from app.resource_server.operations import (
@@ -19,12 +21,15 @@ from app.resource_server.operations import (
     needed_scopes,
     read_body,
 )
+from app.resource_server.possession import PossessionCheck, ReplaysUnknown
 from app.resource_server.principal import Principal
 from app.resource_server.requirements import Requirements
 from app.resource_server.revocations import RevocationsUnknown
 from app.resource_server.verifier import Caller, InvalidToken, Verifier
 
 log = logging.getLogger(__name__)
+
+_CREDENTIALS = frozenset({b"authorization", b"dpop"})
 
 
 class OriginCheck:
@@ -63,6 +68,7 @@ class BearerGuard:
     Args:
         refused: told the status and error code of each refusal, for the metrics.
         requirements: what single operations need beyond `required_scopes`; None for nothing.
+        possession: lets tokens in that are bound to a key; None where they mean nothing.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class BearerGuard:
         origin_check: OriginCheck,
         refused: Callable[[int, str], None],
         requirements: Requirements | None = None,
+        possession: PossessionCheck | None = None,
     ) -> None:
         self._app = app
         self._verifier = verifier
@@ -82,10 +89,12 @@ class BearerGuard:
         self._origin_check = origin_check
         self._refused = refused
         self._requirements = requirements
+        self._possession = possession
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             caller, token = await self._identify(scope)
+            bound = caller.principal.proof_key is not None
             receive = await self._check_operation(scope, receive, caller.principal)
         except Disconnected:
             return
@@ -95,6 +104,8 @@ class BearerGuard:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
             return
+        if bound and self._possession is not None:
+            send = self._possession.with_nonce(send)
         scope["user"] = caller
         scope["headers"] = _without_credentials(scope["headers"])
         reset = auth_context_var.set(caller)
@@ -136,8 +147,7 @@ class BearerGuard:
         except BodyTooLarge:
             raise _Refused(_TOO_LARGE, "content_too_large") from None
         if not principal.allows(*needed):
-            everything = sorted(self._required | needed)
-            raise _Refused(self._challenges.insufficient_scope(everything), "insufficient_scope")
+            raise self._insufficient(principal, self._required | needed)
         return receive
 
     async def _identify(self, scope: Scope) -> tuple[Caller, str]:
@@ -146,21 +156,37 @@ class BearerGuard:
         Raises:
             _Refused: with the answer.
         """
-        host, origin, authorization = _read_headers(scope)
+        host, origin, authorization, proofs = _read_headers(scope)
         if not self._origin_check.allows(host, origin):
             raise _Refused(_FORBIDDEN, "forbidden_origin")
-        token = _bearer_token(authorization)
-        if token is None:
+        presented = read_presented(authorization, proofs)
+        if presented is None or (presented.scheme == "dpop" and self._possession is None):
             raise _Refused(self._challenges.unauthenticated(), "unauthenticated")
+        dpop = presented.scheme == "dpop"
         try:
-            caller = await self._verifier.verify(token)
-        except InvalidToken as error:
-            raise _Refused(self._challenges.invalid_token(str(error)), "invalid_token") from None
-        except RevocationsUnknown:
+            caller = await self._verifier.verify(presented.token)
+            if dpop or caller.principal.proof_key is not None:
+                await self._check_possession(presented, scope["method"], caller.principal)
+        except (InvalidToken, WrongBinding) as error:
+            raise _Refused(self._challenges.invalid_token(str(error), dpop=dpop), "invalid_token") from None
+        except InvalidDPoPProof as error:
+            raise _Refused(self._challenges.invalid_proof(error), error.error) from None
+        except (RevocationsUnknown, ReplaysUnknown):
             raise _Refused(_UNAVAILABLE, "temporarily_unavailable") from None
         if not caller.principal.allows(*self._required):
-            raise _Refused(self._challenges.insufficient_scope(sorted(self._required)), "insufficient_scope")
-        return caller, token
+            raise self._insufficient(caller.principal, self._required)
+        return caller, presented.token
+
+    async def _check_possession(self, presented: Presented, method: str, principal: Principal) -> None:
+        """See `PossessionCheck.check`; where keys mean nothing, a token that is bound to one opens nothing."""
+        if self._possession is None:
+            raise WrongBinding("The access token is bound to a key, which means nothing here.")
+        await self._possession.check(presented, method, principal)
+
+    def _insufficient(self, principal: Principal, needed: Iterable[str]) -> "_Refused":
+        dpop = principal.proof_key is not None
+        challenge = self._challenges.insufficient_scope(sorted(needed), dpop=dpop)
+        return _Refused(challenge, "insufficient_scope")
 
 
 class _Ended(OSError):
@@ -174,18 +200,21 @@ class _Refused(Exception):
         self.error = error
 
 
-def _read_headers(scope: Scope) -> tuple[bytes | None, bytes | None, bytes | None]:
-    """`Host`, `Origin` and `Authorization` in one pass."""
+def _read_headers(scope: Scope) -> tuple[bytes | None, bytes | None, str | None, tuple[str, ...]]:
+    """`Host`, `Origin`, `Authorization` and every `DPoP` in one pass."""
     host = origin = authorization = None
+    proofs: tuple[str, ...] = ()
     for name, value in scope["headers"]:
         if name == b"authorization":
             # Two of them can't both be believed.
-            authorization = value if authorization is None else b""
+            authorization = value.decode("latin-1") if authorization is None else ""
         elif name == b"host":
             host = value
         elif name == b"origin":
             origin = value
-    return host, origin, authorization
+        elif name == b"dpop":
+            proofs = (*proofs, value.decode("latin-1"))
+    return host, origin, authorization, proofs
 
 
 def _without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -193,16 +222,7 @@ def _without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[b
 
     Blanks around a value are not part of it (RFC 9110 §5.5); uvicorn leaves those behind it.
     """
-    return [(name, value.strip(b" \t")) for name, value in headers if name != b"authorization"]
-
-
-def _bearer_token(authorization: bytes | None) -> str | None:
-    """The token of an `Authorization` header; the scheme's case does not matter (RFC 6750 §2.1)."""
-    if authorization is None:
-        return None
-    scheme, _, token = authorization.decode("latin-1").strip().partition(" ")
-    token = token.strip()
-    return token if scheme.lower() == "bearer" and token else None
+    return [(name, value.strip(b" \t")) for name, value in headers if name not in _CREDENTIALS]
 
 
 def _without_port(host: str) -> str:

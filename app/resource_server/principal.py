@@ -22,6 +22,7 @@ class Principal:
 
     `scopes` is what the token says; `implied` is what these scopes open besides, and empty without a hierarchy.
     `props` is what the operator's hooks attached to the grant; no client ever sees it.
+    `proof_key` is the thumbprint of the key that the token is bound to (RFC 9449 §6.1); None for a bearer token.
     """
 
     user: User
@@ -34,6 +35,7 @@ class Principal:
     expires_at: datetime
     implied: frozenset[str] = frozenset()
     props: Mapping[str, Any] = field(default_factory=dict)
+    proof_key: str | None = None
 
     def allows(self, *scopes: str) -> bool:
         """Whether the caller has all of these scopes, by name or by a broader one that implies them."""

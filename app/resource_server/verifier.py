@@ -172,4 +172,16 @@ def _principal_of(claims: Mapping[str, Any], catalogue: tuple[Scope, ...]) -> Pr
         issuer=texts["iss"],
         expires_at=expires_at,
         implied=implied(scopes, catalogue) - scopes,
+        proof_key=_proof_key(claims),
     )
+
+
+def _proof_key(claims: Mapping[str, Any]) -> str | None:
+    """The key that the caller must prove to hold (RFC 7800 §3.1, RFC 9449 §6.1)."""
+    if "cnf" not in claims:
+        return None
+    cnf = claims["cnf"]
+    key = cnf["jkt"] if isinstance(cnf, Mapping) and cnf.keys() == {"jkt"} else None
+    if not isinstance(key, str):
+        raise InvalidToken("The access token is bound in a way that is not known here.")
+    return key

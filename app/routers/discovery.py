@@ -65,5 +65,7 @@ def _document(services: Services, resource: Resource) -> JSONResponse:
     server = services.servers[resource.url]
     name = resource.name or server.title or server.name
     policy = services.policy
-    document = resource_metadata(resource.url, policy.issuer, policy.first_scopes(resource), name)
+    document = resource_metadata(
+        resource.url, policy.issuer, policy.first_scopes(resource), name, policy.proof_algorithms
+    )
     return JSONResponse(document, headers=_CACHEABLE)
