@@ -5,6 +5,7 @@ from datetime import timedelta
 from app.authorization_server.policy import Policy, Resource, TrustedIssuer
 from app.oauth.features import Feature
 from app.oauth.scopes import CATALOGUE, REQUIRED_AT_RESOURCE, Scope, supported_by_resource
+from app.oauth.uris import PRIVATE_USE_SCHEMES
 from app.settings import Settings
 from app.settings_parts import ResourceSetting
 
@@ -25,6 +26,7 @@ def policy_of(settings: Settings) -> Policy:
         access_token_lifetime=timedelta(seconds=settings.access_token_seconds),
         client_documents=settings.client_id_metadata_documents,
         client_document_hosts=_hosts(settings),
+        private_use_schemes=PRIVATE_USE_SCHEMES | set(settings.redirect_schemes),
         refresh_retry_window=timedelta(seconds=settings.refresh_retry_seconds),
     )
 

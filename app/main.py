@@ -183,7 +183,7 @@ class _Runtime:
                 keys=keys,
                 signing_keys=await signing_keys.load(database, keys, self.clock.now()),
                 passwords=passwords,
-                limits=Limits(settings.registrations_per_minute),
+                limits=Limits(settings.registrations_per_minute, settings.shared_egress),
                 client_documents=client_documents,
                 hooks=hooks,
                 reporter=Reporter(hooks),

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from app.oauth.credentials import mint_secret_key
 from app.oauth.features import Feature
 from app.oauth.uris import InvalidURI, canonical_url, is_loopback
-from app.settings_parts import IssuerSetting, ResourceSetting, ScopeSetting, check_together
+from app.settings_parts import IssuerSetting, RedirectScheme, ResourceSetting, ScopeSetting, check_together
 
 _SHORTEST_SECRET = 32
 # Parameters of a PostgreSQL URL: those that asyncpg takes, and those that it does well without.
@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     access_token_seconds: int = Field(default=900, ge=5, le=3600)
     refresh_retry_seconds: int = Field(default=30, ge=0, le=60)
     registrations_per_minute: int = Field(default=300, ge=1)
+    # What Anthropic publishes as the network from which Claude comes.
+    shared_egress: Annotated[tuple[str, ...], NoDecode] = ("160.79.104.0/21",)
+    redirect_schemes: Annotated[tuple[RedirectScheme, ...], NoDecode] = ()
     client_id_metadata_documents: bool = True
     client_id_metadata_hosts: Annotated[tuple[str, ...] | None, NoDecode] = None
     registration: Literal["open", "token", "closed"] = "open"
@@ -64,13 +67,15 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1, le=200)
 
     @field_validator(
-        "trusted_proxies", "allowed_origins", "client_id_metadata_hosts", "features_off", mode="before"
+        *("trusted_proxies", "shared_egress", "allowed_origins", "redirect_schemes"),
+        *("client_id_metadata_hosts", "features_off"),
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "shared_egress")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for entry in value:

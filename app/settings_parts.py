@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from app.oauth.errors import InvalidScope
 from app.oauth.scopes import CATALOGUE, SERVER_SCOPES, parse_scope
-from app.oauth.uris import InvalidURI, canonical_url, is_loopback
+from app.oauth.uris import InvalidURI, canonical_url, check_private_use_scheme, is_loopback
 
 _PATH = re.compile(r"/mcp(?:/[A-Za-z0-9][A-Za-z0-9._~-]*)*\Z")
 
@@ -32,8 +32,16 @@ def _is_secure_url(value: str) -> str:
     return url
 
 
+def _is_private_use_scheme(value: str) -> str:
+    try:
+        return check_private_use_scheme(value)
+    except InvalidURI as error:
+        raise ValueError(f"{value} {error}") from None
+
+
 ScopeName = Annotated[str, AfterValidator(_is_scope_name)]
 SecureURL = Annotated[str, AfterValidator(_is_secure_url)]
+RedirectScheme = Annotated[str, AfterValidator(_is_private_use_scheme)]
 
 
 class _Part(BaseModel):

@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.oauth.uris import (
+    FORBIDDEN_SCHEMES,
     PRIVATE_USE_SCHEMES,
     InvalidURI,
     canonical_url,
+    check_private_use_scheme,
     check_redirect_uri,
     is_loopback,
     redirect_target,
     redirect_uri_matches,
+    without_loopback_port,
 )
 
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
@@ -128,6 +131,7 @@ def test_other_hosts_are_not_loopback(host: str) -> None:
         "vscode://vscode.github-authentication/did-authenticate",
         "com.example.app:/oauth",
         "com.example.app://oauth/callback",
+        *(f"{scheme}://oauth/callback" for scheme in sorted(PRIVATE_USE_SCHEMES)),
     ],
 )
 def test_a_redirect_uri_that_may_be_registered_stays_unchanged(uri: str) -> None:
@@ -169,6 +173,8 @@ def test_a_redirect_uri_that_may_be_registered_stays_unchanged(uri: str) -> None
         "blob:https://app.example/x",
         "about:blank",
         "foo:/callback",
+        "foo.:/callback",
+        "foo..bar:/callback",
         "1cursor:/callback",
         "https://app.exämple/",
     ],
@@ -176,6 +182,39 @@ def test_a_redirect_uri_that_may_be_registered_stays_unchanged(uri: str) -> None
 def test_a_redirect_uri_that_may_not_be_registered_is_refused(uri: str) -> None:
     with pytest.raises(InvalidURI):
         check_redirect_uri(uri, PRIVATE_USE_SCHEMES)
+
+
+@pytest.mark.parametrize("scheme", sorted(FORBIDDEN_SCHEMES | {"http", "https"}))
+def test_no_operator_can_allow_a_scheme_that_browsers_act_on(scheme: str) -> None:
+    """REG-5."""
+    with pytest.raises(InvalidURI):
+        check_private_use_scheme(scheme.upper())
+    with pytest.raises(InvalidURI):
+        check_redirect_uri(f"{scheme}:x", frozenset({scheme}))
+
+
+@pytest.mark.parametrize("scheme", ["", "a b", "a:", "1a", "a/b", "ä", "a\n"])
+def test_an_operator_cannot_allow_what_is_no_scheme(scheme: str) -> None:
+    with pytest.raises(InvalidURI):
+        check_private_use_scheme(scheme)
+
+
+def test_a_scheme_that_an_operator_allows_is_kept_in_lower_case() -> None:
+    assert check_private_use_scheme("Acme-Notes") == "acme-notes"
+
+
+@pytest.mark.parametrize(
+    ("uri", "same"),
+    [
+        ("http://127.0.0.1:4000/cb?a=b", "http://127.0.0.1/cb?a=b"),
+        ("http://[::1]:4000", "http://[::1]"),
+        ("http://localhost/cb", "http://localhost/cb"),
+        ("https://app.example:8443/cb", "https://app.example:8443/cb"),
+        ("cursor://x:4000/cb", "cursor://x:4000/cb"),
+    ],
+)
+def test_only_loopback_is_taken_without_its_port(uri: str, same: str) -> None:
+    assert without_loopback_port(uri) == same
 
 
 @given(st.sampled_from(LOOPBACK), PATHS, st.integers(1, 65535), st.none() | st.integers(1, 65535))

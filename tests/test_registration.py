@@ -235,6 +235,14 @@ async def test_good_redirect_uris_are_kept_exactly(world: World, uri: str) -> No
     assert registered["redirect_uris"] == [GOOD, uri]
 
 
+async def test_reg_9_the_operator_allows_further_schemes(make_world: Callable[..., Any]) -> None:
+    world = await make_world(redirect_schemes="Acme-Notes, other")
+    for uri in ("acme-notes://oauth/callback", "other:/cb", "cursor://anysphere.cursor-mcp/oauth/callback"):
+        assert (await world.register(redirect_uris=[uri]))["redirect_uris"] == [uri]
+    await refused(world, REDIRECT, redirect_uris=["foo:/cb"])
+    await refused(world, REDIRECT, redirect_uris=["javascript:alert(1)"])
+
+
 # ------------------------------------------------------------------------------------------ grants and methods
 @pytest.mark.parametrize(
     "changes",

@@ -35,6 +35,10 @@ def environment(
         pytest.param("SECRET_KEY", "short", id="short-key"),
         pytest.param("TRUSTED_PROXIES", "not-an-address", id="proxy"),
         pytest.param("BOOTSTRAP_ADMIN_USERNAME", "admin", id="admin-without-password"),
+        pytest.param("SHARED_EGRESS", "160.79.104.0/21, claude.ai", id="shared-egress"),
+        pytest.param("REDIRECT_SCHEMES", "acme JavaScript", id="REG-5-scheme-that-browsers-run"),
+        pytest.param("REDIRECT_SCHEMES", "https", id="scheme-of-the-web"),
+        pytest.param("REDIRECT_SCHEMES", "acme://", id="scheme-with-more"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_sentence(

@@ -44,6 +44,8 @@ from app.oauth.scopes import OPENID, SERVER_SCOPES, format_scope, parse_scope
 from app.oauth.uris import redirect_uri_matches
 
 _LONGEST_STATE = 4096
+# Of one browser; when there are more, the oldest is forgotten.
+_MOST_WAITING = 20
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 
@@ -229,6 +231,7 @@ async def park(
         login_hint=request.authentication.login_hint,
     )
     await store.add_request(tx, parked)
+    await store.drop_older_requests(tx, parked, _MOST_WAITING - 1)
     return parked
 
 

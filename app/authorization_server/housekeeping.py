@@ -29,7 +29,10 @@ _CLIENTS_AT_ONCE = 200
 LEFTOVERS = (
     # A second redemption of a code takes its grant along; a day after the code ended nobody has a use for it.
     Leftovers(authorization_codes, lambda now: authorization_codes.c.expires_at < now - _REMEMBERED),
-    Leftovers(authorization_requests, lambda now: authorization_requests.c.expires_at < now - _REMEMBERED),
+    # Anyone leaves such rows, so they go sooner.
+    Leftovers(
+        authorization_requests, lambda now: authorization_requests.c.expires_at < now - timedelta(hours=1)
+    ),
     Leftovers(device_authorizations, lambda now: device_authorizations.c.expires_at < now - _REMEMBERED),
     Leftovers(pushed_requests, lambda now: pushed_requests.c.expires_at < now),
     Leftovers(used_identifiers, lambda now: used_identifiers.c.expires_at < now),

@@ -77,6 +77,18 @@ async def add_request(tx: Transaction, request: AuthorizationRequest) -> None:
     await tx.execute(authorization_requests.insert(), values_of(request))
 
 
+async def drop_older_requests(tx: Transaction, request: AuthorizationRequest, keep: int) -> None:
+    """Forget what waits in the browser of this request, but for this one and so many of the newest others."""
+    table = authorization_requests
+    others = sa.and_(
+        table.c.browser_hash == request.browser_hash,
+        table.c.decided_at.is_(None),
+        table.c.id != request.id,
+    )
+    kept = sa.select(table.c.id).where(others).order_by(table.c.created_at.desc()).limit(keep)
+    await tx.execute(sa.delete(table).where(others, ~table.c.id.in_(kept)))
+
+
 async def find_request(
     tx: Transaction, request_id: str, browser_hashes: Collection[TokenHash]
 ) -> AuthorizationRequest | None:

@@ -18,6 +18,7 @@ _LONGEST_CLIENT_ID = 1000
 # of a URI can disagree about where its host ends.
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_REVERSE_DOMAIN = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)+\Z")
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\Z"
 )
@@ -34,17 +35,9 @@ _DOT_SEGMENT = re.compile(r"(?:\.|%2[eE]){1,2}\Z")
 # Schemes of editors and assistants that register themselves although RFC 8252 §7.1 asks for a dotted name.
 PRIVATE_USE_SCHEMES = frozenset(
     {
-        "cursor",
-        "vscode",
-        "vscode-insiders",
-        "vscodium",
-        "windsurf",
-        "trae",
-        "zed",
-        "claude",
-        "raycast",
-        "kiro",
-        "goose",
+        *("cursor", "vscode", "vscode-insiders", "vscodium", "code-oss", "windsurf", "windsurf-next", "trae"),
+        *("kiro", "antigravity", "positron", "qoder", "zed", "jetbrains", "warp"),
+        *("claude", "chatgpt", "codex", "opencode", "goose", "devin", "lmstudio", "raycast"),
     }
 )
 # Never a redirect target, whatever the operator allows: the browser itself would act on them.
@@ -199,8 +192,22 @@ def check_redirect_uri(uri: str, private_use_schemes: Collection[str]) -> str:
     return uri
 
 
+def check_private_use_scheme(scheme: str) -> str:
+    """A scheme that an operator allows redirect URIs to have, in lower case.
+
+    Raises:
+        InvalidURI: it is none, or one that the browser itself would act on.
+    """
+    lowered = scheme.lower()
+    if _SCHEME.fullmatch(f"{lowered}:") is None:
+        raise InvalidURI("must be a URI scheme without its colon")
+    if lowered in FORBIDDEN_SCHEMES or lowered in _DEFAULT_PORTS:
+        raise InvalidURI("must not be a scheme that browsers act on")
+    return lowered
+
+
 def _check_private_use(scheme: str, uri: str, private_use_schemes: Collection[str]) -> None:
-    if "." not in scheme and scheme not in private_use_schemes:
+    if not _REVERSE_DOMAIN.match(scheme) and scheme not in private_use_schemes:
         raise InvalidURI("redirect URIs with a private-use scheme need a reverse domain name as their scheme")
     if any(letter in uri for letter in "[]@"):
         # Nothing that could be taken for a user name or an address: the page shows what stands there as a host.

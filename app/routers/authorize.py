@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from app.authorization_server import authentication, authorization
 from app.authorization_server.authorization import ClientRedirect, UnknownClient
 from app.authorization_server.client_documents import DocumentRefused
-from app.oauth.errors import InvalidRequest, LoginRequired, OAuthError
+from app.oauth.errors import InvalidRequest, LoginRequired, OAuthError, TooManyRequests
 from app.oauth.parameters import Parameters, parse_parameters
 from app.oauth.uris import redirect_target
 from app.routers.browser import BrowserDep, remember_browser, sign_in_of, signed_in
@@ -36,6 +36,23 @@ async def read_request(request: Request) -> Parameters:
 
 
 RequestDep = Annotated[Parameters, Depends(read_request)]
+
+
+async def admit(services: ServicesDep, browser: BrowserDep, origin: OriginDep) -> None:
+    """Let strangers ask at a bearable rate: whatever they ask leaves a row. People who are signed in are not held up.
+
+    Raises:
+        PageError: there were too many.
+    """
+    if await services.limits.count_authorization(origin.source):
+        return
+    async with services.database.reading() as tx:
+        current = await signed_in(tx, services, browser, origin, touch=False)
+    if current is None or not await services.limits.count_authorization_of(current.user.id):
+        raise broken_request(TooManyRequests("Too many people ask from this address.", retry_after=60))
+
+
+AdmissionDep = Annotated[None, Depends(admit)]
 
 
 async def read_document(
@@ -73,6 +90,7 @@ async def authorize(
     services: ServicesDep,
     browser: BrowserDep,
     origin: OriginDep,
+    _admission: AdmissionDep,
     _document: DocumentDep,
     tx: TransactionDep,
 ) -> Response:

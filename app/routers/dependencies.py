@@ -64,8 +64,13 @@ async def open_transaction(
 
 
 async def record_refusal(tx: Transaction, request: Request, origin: Origin, refusal: OAuthError) -> None:
-    """Keep what was refused, where and why, under a reference that the answer carries too."""
+    """Keep what was refused, where and why, under a reference that the answer carries too.
+
+    Of a source that is refused all the time only so much is kept; the counters go on.
+    """
     refusal.reference = refusal.reference or mint_reference()
+    if not await get_services(request).limits.may_record(origin.source):
+        return
     await record(
         tx,
         f"refused {endpoint_of(request)}",

@@ -2,72 +2,113 @@
 before it is tried, and taken back when it was right).
 
 Many people share one address (an office, claude.ai), so nothing that is valid is refused because a neighbour of it
-guesses; only registrations, which need no proof of anything, are counted as such.
+guesses; only what needs no proof of anything is counted as such: registrations, and requests of people who are not
+signed in. A source is an IPv4 address or the /64 of an IPv6 address; those of networks that are known to be shared
+are allowed ten times as much.
 """
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
+from app.authorization_server.public_addresses import network_of
 from app.oauth.errors import TooManyRequests
 
 _WAIT = 60
+_SHARED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _PerSource:
+    """How much one source may do, and how much one that many people share."""
+
+    alone: RateLimitItem
+    shared: RateLimitItem
+
+
+def _per_source(amount: int, name: str, minutes: int = 1) -> _PerSource:
+    return _PerSource(
+        RateLimitItemPerMinute(amount, minutes, namespace=name),
+        RateLimitItemPerMinute(amount * _SHARED, minutes, namespace=f"{name}-shared"),
+    )
 
 
 class Limits:
     """The limits of this process.
 
     Args:
-        registrations_per_minute: most registrations from one address in a minute.
+        registrations_per_minute: most registrations from one source in a minute.
+        shared_egress: networks from whose addresses many people come.
     """
 
-    def __init__(self, registrations_per_minute: int) -> None:
+    def __init__(self, registrations_per_minute: int, shared_egress: Iterable[str] = ()) -> None:
         self._storage = MemoryStorage()
         self._limiter = FixedWindowRateLimiter(self._storage)
-        self._registrations = RateLimitItemPerMinute(registrations_per_minute, namespace="register")
-        self._client_failures = RateLimitItemPerMinute(60, namespace="client-failures")
-        self._source_failures = RateLimitItemPerMinute(600, namespace="source-failures")
-        self._document_failures = RateLimitItemPerMinute(30, namespace="document-failures")
+        self._shared_egress = [ipaddress.ip_network(entry, strict=False) for entry in shared_egress]
+        self._registrations = _per_source(registrations_per_minute, "register")
+        self._authorizations = _per_source(300, "authorize")
+        self._refusals = _per_source(300, "refusals")
+        self._client_failures = _per_source(60, "client-failures")
+        self._source_failures = _per_source(600, "source-failures")
+        self._document_failures = _per_source(30, "document-failures")
+        self._person = RateLimitItemPerMinute(100, namespace="authorize-person")
         # Guesses of passwords, within five minutes.
         self._account_source = RateLimitItemPerMinute(10, 5, namespace="sign-in-account-source")
         self._account = RateLimitItemPerMinute(50, 5, namespace="sign-in-account")
-        self._source = RateLimitItemPerMinute(100, 5, namespace="sign-in-source")
+        self._sign_ins = _per_source(100, "sign-in-source", 5)
 
     async def count_registration(self, source: str) -> None:
-        """Count a registration.
+        """Count a registration, or a change of one.
 
         Raises:
-            TooManyRequests: this address registered too many.
+            TooManyRequests: this source registered too many.
         """
-        if not await self._limiter.hit(self._registrations, source):
+        if not await self._hit(self._registrations, source):
             raise TooManyRequests("Too many registrations from this address.", retry_after=_WAIT)
+
+    async def count_authorization(self, source: str) -> bool:
+        """Count a request for someone's approval from somewhere; False when there were too many."""
+        return await self._hit(self._authorizations, source)
+
+    async def count_authorization_of(self, user_id: str) -> bool:
+        """Count one of somebody who is signed in; False when there were too many."""
+        return await self._limiter.hit(self._person, user_id)
+
+    async def may_record(self, source: str) -> bool:
+        """Whether one more refusal of this source goes into the audit record; all of them are counted anyway."""
+        return await self._hit(self._refusals, source)
 
     async def check_documents(self, source: str) -> None:
         """Before a client's metadata document is read for someone.
 
         Raises:
-            TooManyRequests: too many that this address asked for could not be read.
+            TooManyRequests: too many that this source asked for could not be read.
         """
-        if not await self._limiter.test(self._document_failures, source):
+        item, network = self._of(self._document_failures, source)
+        if not await self._limiter.test(item, network):
             raise TooManyRequests(
                 "Too many apps from this address could not be looked up.", retry_after=_WAIT
             )
 
     async def count_document_failure(self, source: str) -> None:
         """Count a metadata document that could not be read."""
-        await self._limiter.hit(self._document_failures, source)
+        await self._hit(self._document_failures, source)
 
     async def count_client_failure(self, source: str, client_id: str | None) -> None:
-        """Count a refused request at the token or revocation endpoint; `client_id` is None when it is unknown here.
+        """Count a refused request at an endpoint for machines; `client_id` is None when it is unknown here.
 
-        The address is counted first: a caller who invents client ids can't fill the memory with them.
+        The source is counted first: a caller who invents client ids can't fill the memory with them.
 
         Raises:
             TooManyRequests: instead of the refusal, when there were too many.
         """
-        allowed = await self._limiter.hit(self._source_failures, source)
+        allowed = await self._hit(self._source_failures, source)
         if allowed:
-            allowed = await self._limiter.hit(self._client_failures, source, client_id or "unknown")
+            allowed = await self._hit(self._client_failures, source, client_id or "unknown")
         if not allowed:
             raise TooManyRequests("Too many refused requests.", retry_after=_WAIT)
 
@@ -78,7 +119,7 @@ class Limits:
         A device that this person signed in with before has a count of its own: nobody can lock someone out by
         guessing.
         """
-        if device is None and not await self._limiter.hit(self._source, source):
+        if device is None and not await self._hit(self._sign_ins, source):
             return False
         tries = [
             await self._limiter.hit(item, *identifiers)
@@ -87,11 +128,12 @@ class Limits:
         return all(tries)
 
     async def forget_tries(self, username: str, source: str, device: str | None) -> None:
-        """Start counting anew for someone who signed in, and give the address its try back."""
+        """Start counting anew for someone who signed in, and give the source its try back."""
         if device is None:
-            await self._storage.decr(self._source.key_for(source))
-        for item, identifiers in self._of_account(username, source, device):
-            await self._limiter.clear(item, *identifiers)
+            item, network = self._of(self._sign_ins, source)
+            await self._storage.decr(item.key_for(network))
+        for account_item, identifiers in self._of_account(username, source, device):
+            await self._limiter.clear(account_item, *identifiers)
 
     def _of_account(
         self, username: str, source: str, device: str | None
@@ -99,4 +141,18 @@ class Limits:
         name = username.lower()[:100]
         if device is not None:
             return [(self._account_source, (name, "device", device))]
-        return [(self._account_source, (name, source)), (self._account, (name,))]
+        return [(self._account_source, (name, network_of(source))), (self._account, (name,))]
+
+    async def _hit(self, limit: _PerSource, source: str, *more: str) -> bool:
+        item, network = self._of(limit, source)
+        return await self._limiter.hit(item, network, *more)
+
+    def _of(self, limit: _PerSource, source: str) -> tuple[RateLimitItem, str]:
+        """The limit that is meant for this source, and what it is counted as."""
+        network = network_of(source)
+        try:
+            address = ipaddress.ip_address(source if "/" in network else network)
+        except ValueError:
+            return limit.alone, network
+        shared = any(address in entry for entry in self._shared_egress)
+        return limit.shared if shared else limit.alone, network

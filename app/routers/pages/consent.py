@@ -17,7 +17,7 @@ from app.database import Transaction
 from app.oauth.errors import AccessDenied, OAuthError
 from app.oauth.scopes import format_scope, parse_scope
 from app.oauth.uris import host_of, is_loopback, redirect_target
-from app.routers.authorize import ANSWER_HEADERS, broken_request
+from app.routers.authorize import ANSWER_HEADERS, AdmissionDep, broken_request
 from app.routers.browser import BrowserDep, forged, sign_in_of, signed_in
 from app.routers.dependencies import (
     OriginDep,
@@ -42,6 +42,7 @@ async def show_consent(
     services: ServicesDep,
     browser: BrowserDep,
     origin: OriginDep,
+    _admission: AdmissionDep,
     tx: TransactionDep,
 ) -> Response:
     """Ask; someone who is not signed in, or not as the app demands, signs in first and comes back."""
@@ -67,6 +68,7 @@ async def decide(
     services: ServicesDep,
     browser: BrowserDep,
     origin: OriginDep,
+    _admission: AdmissionDep,
     tx: TransactionDep,
 ) -> Response:
     """Approve or deny; the first answer counts.
