@@ -33,6 +33,7 @@ from app.oauth.features import Feature
 from app.resource_server.challenge import Challenges
 from app.resource_server.enforcement import enforce
 from app.resource_server.foreign import ForeignTokens
+from app.resource_server.handles import HandleSealer
 from app.resource_server.metadata import resource_metadata_url
 from app.resource_server.middleware import BearerGuard, OriginCheck
 from app.resource_server.possession import PossessionCheck
@@ -252,6 +253,7 @@ class _Runtime:
             lambda status, error: reporter.refused(path, status, error),
             enforce(services.servers[resource.url], settings.tools_list),
             self._possession_check(services, resource),
+            HandleSealer(services.keys.encryption_keys("handles"), self.clock),
         )
 
     def _possession_check(self, services: Services, resource: Resource) -> PossessionCheck | None:

@@ -14,6 +14,8 @@ from app.oauth.dpop import Presented, WrongBinding, read_presented
 from app.oauth.errors import InvalidDPoPProof
 from app.oauth.uris import LOOPBACK_HOSTS
 from app.resource_server.challenge import Challenge, Challenges, refusal
+from app.resource_server.handles import SCOPE_KEY as HANDLES
+from app.resource_server.handles import HandleSealer
 from app.resource_server.operations import (
     BodyTooLarge,
     Disconnected,
@@ -69,6 +71,7 @@ class BearerGuard:
         refused: told the status and error code of each refusal, for the metrics.
         requirements: what single operations need beyond `required_scopes`; None for nothing.
         possession: lets tokens in that are bound to a key; None where they mean nothing.
+        handles: what tools seal their handles with; None where no tool asks for it.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class BearerGuard:
         refused: Callable[[int, str], None],
         requirements: Requirements | None = None,
         possession: PossessionCheck | None = None,
+        handles: HandleSealer | None = None,
     ) -> None:
         self._app = app
         self._verifier = verifier
@@ -90,6 +94,7 @@ class BearerGuard:
         self._refused = refused
         self._requirements = requirements
         self._possession = possession
+        self._handles = handles
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -107,6 +112,7 @@ class BearerGuard:
         if bound and self._possession is not None:
             send = self._possession.with_nonce(send)
         scope["user"] = caller
+        scope[HANDLES] = self._handles
         scope["headers"] = _without_credentials(scope["headers"])
         reset = auth_context_var.set(caller)
         try:
