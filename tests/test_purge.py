@@ -43,15 +43,17 @@ async def test_what_is_in_use_stays(world: World) -> None:
     assert (await world.call(tokens["access_token"])).status_code == 200
 
 
-async def test_codes_and_requests_go_a_day_after_their_end(world: World) -> None:
+async def test_requests_go_an_hour_after_their_end_and_codes_a_day(world: World) -> None:
     client = await world.register()
     await world.code(client)
-    world.clock.advance(hours=23)
+    world.clock.advance(minutes=69)
+    assert await purged(world) == {}
+    world.clock.advance(minutes=2)
+    assert await purged(world) == {"authorization_requests": 1}
+    world.clock.advance(hours=22)
     assert set(await purged(world)) == {"sessions"}
-
     world.clock.advance(hours=2)
-
-    assert await purged(world) == {"authorization_codes": 1, "authorization_requests": 1}
+    assert await purged(world) == {"authorization_codes": 1}
 
 
 async def test_sessions_go_when_they_are_idle_too_long(world: World) -> None:
