@@ -22,6 +22,7 @@ from app.oauth.scopes import (
     parse_scope,
     supported_by_resource,
     supported_by_server,
+    worth_telling,
 )
 
 UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -118,6 +119,21 @@ def test_five_thousand_scopes_are_refused() -> None:
 def test_the_resource_never_asks_for_offline_access() -> None:
     assert "offline_access" in supported_by_server()
     assert set(supported_by_resource()) == set(supported_by_server()) - {"offline_access", "openid"}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        pytest.param("openid", "openid", id="who it is, and no more"),
+        pytest.param("openid mcp offline_access", "openid mcp", id="how long is told besides"),
+        pytest.param("openid profile", "profile", id="a name tells who it is"),
+        pytest.param("email openid mcp", "mcp email", id="an address too"),
+        pytest.param("email mcp unknown", "mcp email", id="in the order of the catalogue"),
+        pytest.param("offline_access", "", id="nothing but how long"),
+    ],
+)
+def test_a_person_is_told_of_each_permission_once(names: str, told: str) -> None:
+    assert " ".join(scope.name for scope in worth_telling(names.split())) == told
 
 
 LADDER = (

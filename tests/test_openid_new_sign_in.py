@@ -8,6 +8,8 @@ from tests.support.world import World, answer_of, forms_of
 from tests.test_access_tokens import segments
 from tests.test_openid_requests import OPENID, fields_of
 
+SCOPE = "mcp profile email offline_access"
+
 LATER = [
     pytest.param({"prompt": "login"}, id="prompt login"),
     pytest.param({"prompt": "login consent"}, id="prompt login consent"),
@@ -80,7 +82,7 @@ async def test_the_old_session_approves_nothing_even_with_a_good_form(world: Wor
     asked = await world.authorize(browser, client, prompt="login")
     request_id = asked.headers["location"].partition("request=")[2]
     session = (await world.rows("SELECT id_hash FROM sessions"))[0]["id_hash"]
-    token = world.services.keys.form_token("consent", session, request_id, client["client_name"])
+    token = world.services.keys.form_token("consent", session, request_id, client["client_name"], SCOPE)
     async with no_effect(world):
         answer = await browser.post(
             f"/consent/{request_id}", data={"csrf_token": token, "decision": "approve"}

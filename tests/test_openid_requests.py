@@ -267,7 +267,7 @@ async def test_nobody_else_approves_what_the_hint_keeps_for_one_person(world: Wo
             "SELECT id_hash FROM sessions JOIN users ON users.id = user_id WHERE username = 'alice'"
         )
     ]
-    token = world.services.keys.form_token("consent", session, request_id, client["client_name"])
+    token = world.services.keys.form_token("consent", session, request_id, client["client_name"], OPENID)
     async with no_effect(world):
         answer = await browser.post(
             f"/consent/{request_id}", data={"csrf_token": token, "decision": "approve"}

@@ -40,7 +40,7 @@ class Scope:
 # The scopes of every installation; `SCOPES` adds more. The resource never asks for `offline_access` (MCP
 # authorization, Refresh Tokens).
 CATALOGUE: tuple[Scope, ...] = (
-    Scope(OPENID, "Know that it is you"),
+    Scope(OPENID, "Know that it is you", "when you come back, without learning your name"),
     Scope("mcp", "Use this server’s tools in your name"),
     Scope("profile", "Know who you are", "your name and the name you sign in with"),
     Scope("email", "See your e-mail address"),
@@ -79,6 +79,18 @@ def supported_by_server(catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, 
 def supported_by_resource(catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, ...]:
     """What can mean something at a resource: all but what belongs to this server alone."""
     return tuple(scope.name for scope in catalogue if scope.name not in SERVER_SCOPES)
+
+
+def worth_telling(names: Iterable[str], catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[Scope, ...]:
+    """Those of these scopes that a person is told of one by one, in the catalogue's order.
+
+    For how long the app stays is told besides; and who learns a name or an address knows that it is you.
+    """
+    untold = {OFFLINE_ACCESS}
+    asked = set(names)
+    if asked & {"profile", "email"}:
+        untold.add(OPENID)
+    return tuple(scope for scope in catalogue if scope.name in asked - untold)
 
 
 def asked_at_first(names: Iterable[str], catalogue: tuple[Scope, ...] = CATALOGUE) -> tuple[str, ...]:

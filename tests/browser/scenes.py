@@ -68,6 +68,28 @@ async def consent_for_more(visitor: Visitor) -> None:
     await visitor.ask(client)
 
 
+async def consent_to_be_recognised(visitor: Visitor) -> None:
+    client = await visitor.site.client("http://127.0.0.1:6274/oauth/callback")
+    await visitor.ask(client, scope="openid")
+
+
+async def sign_in_again(visitor: Visitor) -> None:
+    await visitor.signed_in()
+    client = await visitor.site.client("http://127.0.0.1/callback")
+    await visitor.page.goto(visitor.site.authorization(client, prompt="login"))
+
+
+async def choose_an_account(visitor: Visitor) -> None:
+    await visitor.signed_in()
+    client = await visitor.site.client("http://127.0.0.1/callback")
+    await visitor.page.goto(visitor.site.authorization(client, prompt="select_account", login_hint="bob"))
+
+
+async def asked_in_silence(visitor: Visitor) -> None:
+    client = await visitor.site.client(LONG_HOST, client_name=HOSTILE_NAME)
+    await visitor.page.goto(visitor.site.authorization(client, prompt="none"))
+
+
 async def unknown_app(visitor: Visitor) -> None:
     await visitor.page.goto(f"{visitor.site.url}/authorize?client_id=<script>alert(1)</script>")
 
@@ -103,6 +125,10 @@ SCENES: tuple[Scene, ...] = (
     consent_for_a_hostile_app,
     consent_for_an_app_with_its_own_scheme,
     consent_for_more,
+    consent_to_be_recognised,
+    sign_in_again,
+    choose_an_account,
+    asked_in_silence,
     unknown_app,
     impossible_request,
     nothing_there,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.authorization_server.consent import Proposal
-from app.oauth.scopes import OFFLINE_ACCESS, implied
+from app.oauth.scopes import implied, worth_telling
 from app.resource_server.requirements import Requirements
 from app.routers.services import Services
 
@@ -19,8 +19,7 @@ async def describe(services: Services, proposal: Proposal, resource: str) -> lis
             "tools": tools[scope.name],
             "new": scope.name not in proposal.held,
         }
-        for scope in services.policy.catalogue
-        if scope.name in proposal.scopes and scope.name != OFFLINE_ACCESS
+        for scope in worth_telling(proposal.scopes, services.policy.catalogue)
     ]
 
 
