@@ -300,7 +300,7 @@ async def test_7_1_a_bound_token_that_allows_too_little_is_told_so_in_its_own_sc
     standing: Standing,
 ) -> None:
     world = standing.world
-    tokens = await bound_tokens(world, await standing.client(), ours, scope="profile")
+    tokens = await bound_tokens(world, await world.register(), ours, scope="profile")
     token = tokens["access_token"]
 
     answer = await call(world, token, resource_proof(world, ours, token))
@@ -313,7 +313,7 @@ async def test_7_1_a_bound_token_that_allows_too_little_is_told_so_in_its_own_sc
 
 async def test_a_bearer_token_that_allows_too_little_hears_nothing_of_dpop(standing: Standing) -> None:
     world = standing.world
-    free = (await world.tokens(await standing.client(), scope="profile"))["access_token"]
+    free = (await world.tokens(await world.register(), scope="profile"))["access_token"]
 
     answer = await call(world, free, scheme="Bearer")
 

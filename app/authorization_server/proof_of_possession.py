@@ -1,4 +1,4 @@
-"""DPoP at the endpoints of this server (RFC 9449 §5, §8, §10.1).
+"""DPoP at the endpoints of this server: where tokens are issued (RFC 9449 §5, §8, §10.1), and where one is used (§7).
 
 A client that sends a proof gets tokens that are bound to its key. Refuses, in this order:
  1. no proof, from a client that registered `dpop_bound_access_tokens`      invalid_dpop_proof
@@ -9,13 +9,14 @@ A client that sends a proof gets tokens that are bound to its key. Refuses, in t
 from collections.abc import Sequence
 from datetime import datetime
 
+from app.authorization_server.access_tokens import LiveToken
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.authorization_server.replay import PROOFS, spend_identifier
 from app.database import Transaction
 from app.oauth.credentials import Keys
-from app.oauth.dpop import Nonces, verify_proof
-from app.oauth.errors import InvalidDPoPProof
+from app.oauth.dpop import Nonces, Presented, Proof, WrongBinding, check_binding, verify_proof
+from app.oauth.errors import InvalidDPoPProof, InvalidToken
 from app.oauth.features import Feature
 
 
@@ -54,8 +55,44 @@ async def prove_possession(
     except InvalidDPoPProof as error:
         error.client_id = client.client_id
         raise
+    await _spend(tx, proof, client)
+    return proof.key
+
+
+async def check_possession(
+    tx: Transaction,
+    keys: Keys,
+    policy: Policy,
+    presented: Presented,
+    live: LiveToken,
+    method: str,
+    url: str,
+    now: datetime,
+) -> None:
+    """Hold whoever uses one of our access tokens at this server to its binding.
+
+    Raises:
+        InvalidToken, InvalidDPoPProof, UseDPoPNonce: as `app.oauth.dpop.check_binding`, and a used proof.
+    """
+    key = live.claims["cnf"]["jkt"] if "cnf" in live.claims else None
+    try:
+        proof = check_binding(presented, key, method, [url], now, nonces_of(keys, policy))
+        if proof is not None:
+            await _spend(tx, proof, live.client)
+    except WrongBinding as error:
+        raise InvalidToken(
+            str(error),
+            scheme=presented.scheme,
+            reason="wrong_binding",
+            client_id=live.client.client_id,
+        ) from None
+    except InvalidDPoPProof as error:
+        error.client_id = live.client.client_id
+        raise error.at_resource() from None
+
+
+async def _spend(tx: Transaction, proof: Proof, client: Client) -> None:
     if not await spend_identifier(tx, PROOFS, proof.identifier, proof.expires_at):
         raise InvalidDPoPProof(
             "The DPoP proof was used before.", reason="proof_replayed", client_id=client.client_id
         )
-    return proof.key

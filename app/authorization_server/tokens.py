@@ -12,11 +12,9 @@ from app.authorization_server.issuance import Issuance, ask_hooks
 from app.authorization_server.records import Client, Grant, RefreshToken
 from app.oauth import jwt
 from app.oauth.credentials import mint_id
-from app.oauth.dpop import SCHEME
+from app.oauth.dpop import BEARER, DPOP
 from app.oauth.errors import InvalidGrant
 from app.oauth.scopes import Scope, for_person, format_scope
-
-BEARER = "Bearer"  # RFC 6750; bound to a key, it is DPoP
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
     await grant_store.note_issued(context.tx, grant.id, now)
     token = jwt.sign(claims, context.signing_keys.signing, jwt.ACCESS_TOKEN_TYPE)
     more = id_token_member(context, issuance, token, expires)
-    token_type = BEARER if context.proof_key is None else SCHEME
+    token_type = BEARER if context.proof_key is None else DPOP
     return TokenResponse(token, expires - issued, claims["scope"], refresh_token, token_type, more)
 
 

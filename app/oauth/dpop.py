@@ -28,7 +28,9 @@ from app.oauth.uris import InvalidURI, normal_target
 
 ALGORITHMS = jwt.FOREIGN_ALGORITHMS
 PROOF_TYPE = "dpop+jwt"
-SCHEME = "DPoP"  # of the Authorization header, and the token type
+# Of the Authorization header, and token types: of tokens that are bound to a key, and of all others (RFC 6750).
+DPOP, BEARER = "DPoP", "Bearer"
+_SCHEMES = {scheme.lower(): scheme for scheme in (DPOP, BEARER)}
 # How old a proof may be, and how far ahead of ours its maker's clock may run.
 OLDEST = timedelta(seconds=60)
 AHEAD = timedelta(seconds=10)
@@ -122,7 +124,7 @@ class Presented:
     """An access token as a request brings it.
 
     Args:
-        scheme: of the Authorization header, in lower case.
+        scheme: of the Authorization header: `DPOP` or `BEARER`.
         proofs: the values of the DPoP headers.
     """
 
@@ -140,9 +142,9 @@ def read_presented(authorization: str | None, proofs: Sequence[str]) -> Presente
 
     The scheme's case does not matter.
     """
-    scheme, _, token = (authorization or "").strip().partition(" ")
-    scheme, token = scheme.lower(), token.strip()
-    return Presented(scheme, token, tuple(proofs)) if token and scheme in {"bearer", "dpop"} else None
+    name, _, token = (authorization or "").strip().partition(" ")
+    scheme, token = _SCHEMES.get(name.lower()), token.strip()
+    return Presented(scheme, token, tuple(proofs)) if scheme and token else None
 
 
 def check_binding(
@@ -163,10 +165,10 @@ def check_binding(
         InvalidDPoPProof, UseDPoPNonce: as `verify_proof`.
     """
     if key is None:
-        if presented.scheme != "bearer":
+        if presented.scheme != BEARER:
             raise WrongBinding("The access token is not bound to a key.")
         return None
-    if presented.scheme != "dpop":
+    if presented.scheme != DPOP:
         raise WrongBinding("The access token is bound to a key, and goes with the scheme DPoP alone.")
     if not presented.proofs:
         raise InvalidDPoPProof("A DPoP proof is required.", reason="proof_missing")

@@ -11,7 +11,7 @@ class OAuthError(Exception):
     """
 
     error: ClassVar[str]
-    status: ClassVar[int] = 400
+    status: int = 400
 
     def __init__(
         self,
@@ -128,9 +128,9 @@ class InvalidClientMetadata(OAuthError):
 
 
 class InvalidToken(OAuthError):
-    """A bearer token is missing, unknown, over or revoked (RFC 6750 §3.1).
+    """An access token is missing, unknown, over, revoked or bound to another key (RFC 6750 §3.1, RFC 9449 §7).
 
-    `presented` is False where there was none: the challenge names no error then.
+    `presented` is False where there was none: the challenge names no error then. `scheme` is the one that was used.
     """
 
     error = "invalid_token"
@@ -141,16 +141,18 @@ class InvalidToken(OAuthError):
         description: str,
         *,
         presented: bool = True,
+        scheme: str = "Bearer",
         reason: str | None = None,
         client_id: str | None = None,
     ) -> None:
         super().__init__(description, reason=reason, client_id=client_id)
         self.presented = presented
+        self.scheme = scheme
 
     @property
     def challenge(self) -> str:
         """The `WWW-Authenticate` of the answer."""
-        return _bearer_challenge(self) if self.presented else "Bearer"
+        return _challenge(self, self.scheme) if self.presented else "Bearer"
 
 
 class InsufficientScope(OAuthError):
@@ -160,21 +162,38 @@ class InsufficientScope(OAuthError):
     status = 403
 
     def __init__(
-        self, description: str, scope: str, *, client_id: str | None = None, grant_id: str | None = None
+        self,
+        description: str,
+        scope: str,
+        *,
+        scheme: str = "Bearer",
+        client_id: str | None = None,
+        grant_id: str | None = None,
     ) -> None:
         super().__init__(description, client_id=client_id, grant_id=grant_id)
         self.scope = scope
+        self.scheme = scheme
 
     @property
     def challenge(self) -> str:
         """The `WWW-Authenticate` of the answer."""
-        return f'{_bearer_challenge(self)}, scope="{self.scope}"'
+        return f'{_challenge(self, self.scheme)}, scope="{self.scope}"'
 
 
 class InvalidDPoPProof(OAuthError):
-    """The proof of possession is missing, malformed, for another request, too old or used before (RFC 9449 §5)."""
+    """The proof of possession is missing, malformed, for another request, too old or used before (RFC 9449 §5).
+
+    Where tokens are issued the answer is 400, where one is used it is 401 with a challenge (§7.1).
+    """
 
     error = "invalid_dpop_proof"
+    challenge: str | None = None
+
+    def at_resource(self) -> "InvalidDPoPProof":
+        """The same, for who used a token."""
+        self.status = 401
+        self.challenge = _challenge(self, "DPoP")
+        return self
 
 
 class UseDPoPNonce(InvalidDPoPProof):
@@ -225,5 +244,5 @@ class ServerError(OAuthError):
     status = 500
 
 
-def _bearer_challenge(error: OAuthError) -> str:
-    return f'Bearer error="{error.error}", error_description="{error.description}"'
+def _challenge(error: OAuthError, scheme: str) -> str:
+    return f'{scheme} error="{error.error}", error_description="{error.description}"'

@@ -10,7 +10,7 @@ from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp_types import PARSE_ERROR
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.oauth.dpop import Presented, WrongBinding, read_presented
+from app.oauth.dpop import DPOP, Presented, WrongBinding, read_presented
 from app.oauth.errors import InvalidDPoPProof
 from app.oauth.uris import LOOPBACK_HOSTS
 from app.resource_server.challenge import Challenge, Challenges, refusal
@@ -166,9 +166,9 @@ class BearerGuard:
         if not self._origin_check.allows(host, origin):
             raise _Refused(_FORBIDDEN, "forbidden_origin")
         presented = read_presented(authorization, proofs)
-        if presented is None or (presented.scheme == "dpop" and self._possession is None):
+        if presented is None or (presented.scheme == DPOP and self._possession is None):
             raise _Refused(self._challenges.unauthenticated(), "unauthenticated")
-        dpop = presented.scheme == "dpop"
+        dpop = presented.scheme == DPOP
         try:
             caller = await self._verifier.verify(presented.token)
             if dpop or caller.principal.proof_key is not None:

@@ -13,6 +13,7 @@ from app.authorization_server.proof_of_possession import nonces_of
 from app.authorization_server.records import ResourceOwner
 from app.database import Transaction
 from app.oauth.credentials import mint_reference
+from app.oauth.dpop import DPOP, Presented, read_presented
 from app.oauth.errors import InvalidRequest, InvalidToken, OAuthError, TooManyRequests
 from app.oauth.features import Feature
 from app.oauth.parameters import Parameters, parse_parameters
@@ -128,27 +129,27 @@ def read_authorization(request: Request) -> str | None:
 AuthorizationDep = Annotated[str | None, Depends(read_authorization)]
 
 
-def read_bearer(authorization: AuthorizationDep) -> str:
-    """The bearer token of the `Authorization` header; never one in the address or the body (OAuth 2.1 §5.1).
-
-    Raises:
-        InvalidToken: there is none.
-    """
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise InvalidToken("A bearer token is required.", presented=False, reason="no_token")
-    return token.strip()
-
-
-BearerDep = Annotated[str, Depends(read_bearer)]
-
-
 def read_proofs(request: Request) -> Sequence[str]:
     """The values of the `DPoP` headers; there may be one at most, which is the proof's own first rule."""
     return request.headers.getlist("dpop")
 
 
 ProofsDep = Annotated[Sequence[str], Depends(read_proofs)]
+
+
+def read_access_token(authorization: AuthorizationDep, proofs: ProofsDep, services: ServicesDep) -> Presented:
+    """The access token of the `Authorization` header; never one in the address or the body (OAuth 2.1 §5.1).
+
+    Raises:
+        InvalidToken: there is none.
+    """
+    presented = read_presented(authorization, proofs)
+    if presented is None or (presented.scheme == DPOP and not services.policy.has(Feature.DPOP)):
+        raise InvalidToken("An access token is required.", presented=False, reason="no_token")
+    return presented
+
+
+AccessTokenDep = Annotated[Presented, Depends(read_access_token)]
 
 
 def nonce_header(services: Services, origin: Origin, proofs: Sequence[str]) -> dict[str, str]:

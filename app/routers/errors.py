@@ -14,6 +14,7 @@ from app.oauth.errors import (
     ContentTooLarge,
     InsufficientScope,
     InvalidClient,
+    InvalidDPoPProof,
     InvalidRequest,
     InvalidToken,
     MethodNotAllowed,
@@ -75,7 +76,7 @@ def oauth_error_response(error: OAuthError, changes: ErrorChanges = _AS_IT_IS) -
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, InvalidClient) and error.challenge_basic:
         headers["WWW-Authenticate"] = 'Basic realm="ostiary"'
-    if isinstance(error, InvalidToken | InsufficientScope):
+    if isinstance(error, InvalidToken | InsufficientScope | InvalidDPoPProof) and error.challenge:
         headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, UseDPoPNonce):
         headers["DPoP-Nonce"] = error.nonce
