@@ -39,7 +39,17 @@ from app.resource_server.middleware import BearerGuard, OriginCheck
 from app.resource_server.possession import PossessionCheck
 from app.resource_server.revocations import Revocations
 from app.resource_server.verifier import AccessTokenVerifier, Verifier
-from app.routers import authorize, discovery, health, introspection, registration, revocation, token, userinfo
+from app.routers import (
+    authorize,
+    discovery,
+    health,
+    introspection,
+    pushed_requests,
+    registration,
+    revocation,
+    token,
+    userinfo,
+)
 from app.routers.errors import install_error_handlers
 from app.routers.failures import Reporter
 from app.routers.limits import Limits
@@ -131,6 +141,7 @@ def create_app(
         revocation,
         introspection,
         userinfo,
+        pushed_requests,
         authorize,
         sign_in,
         consent,

@@ -148,6 +148,10 @@ class Settings(BaseSettings):
         if (self.bootstrap_admin_username is None) != (self.bootstrap_admin_password is None):
             raise ValueError("BOOTSTRAP_ADMIN_USERNAME and BOOTSTRAP_ADMIN_PASSWORD go together")
         check_together(self.scopes, self.resources)
+        if self.require_pushed_requests and Feature.PUSHED_REQUESTS in self.features_off:
+            raise ValueError(
+                "REQUIRE_PUSHED_REQUESTS asks for pushed_requests, which FEATURES_OFF switches off"
+            )
         for name, key in (("SECRET_KEY", self.secret_key), ("SECRET_KEY_PREVIOUS", self.secret_key_previous)):
             if key and len(key.encode()) < _SHORTEST_SECRET:
                 raise ValueError(f"{name} must have at least {_SHORTEST_SECRET} bytes")

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from app.audit import Origin, record
 from app.authorization_server import authentication, grant_store, store
 from app.authorization_server.authentication import AuthenticationRequest, Demand, SignIn
+from app.authorization_server.authorization_details import refuse_authorization_details
 from app.authorization_server.policy import Policy, Resource
 from app.authorization_server.records import (
     AuthorizationCode,
@@ -35,6 +36,7 @@ from app.oauth.errors import (
     LoginRequired,
     OAuthError,
     RequestNotSupported,
+    RequestURINotSupported,
     UnauthorizedClient,
     UnsupportedResponseType,
 )
@@ -114,12 +116,16 @@ def validate(parameters: Parameters, target: ClientRedirect, policy: Policy) -> 
     """Check the rest of the request.
 
     Raises:
-        InvalidRequest, RequestNotSupported, UnsupportedResponseType, UnauthorizedClient, InvalidScope, InvalidTarget.
+        InvalidRequest, RequestNotSupported, RequestURINotSupported, InvalidAuthorizationDetails,
+        UnsupportedResponseType, UnauthorizedClient, InvalidScope, InvalidTarget.
     """
     if len(target.state or "") > _LONGEST_STATE:
         raise InvalidRequest("state is too long.")
     if parameters.get("request") is not None:
         raise RequestNotSupported("Request objects are not supported.")
+    if parameters.get("request_uri") is not None:
+        raise RequestURINotSupported("request_uri must be one that this server gave out.")
+    refuse_authorization_details(parameters)
     if parameters.require("response_type") != "code":
         raise UnsupportedResponseType("response_type must be code.")
     if "authorization_code" not in target.client.grant_types:
@@ -209,10 +215,11 @@ async def park(
     browser_hash: TokenHash,
     policy: Policy,
     now: datetime,
+    request_id: str,
 ) -> AuthorizationRequest:
     """Keep a valid request for the person to answer, for a few minutes and for this browser only."""
     parked = AuthorizationRequest(
-        id=mint_id("request_"),
+        id=request_id,
         reference=mint_reference(),
         browser_hash=browser_hash,
         client_id=request.target.client.client_id,

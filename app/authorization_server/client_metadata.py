@@ -27,6 +27,11 @@ _LONGEST_TEXT = 500
 # Fields that are kept for people to read; nothing is ever fetched from their URLs.
 _URL_FIELDS = ("client_uri", "logo_uri", "policy_uri", "tos_uri")
 _TEXT_FIELDS = ("software_id", "software_version", "application_type")
+# What a client may want of this server for itself, where it is done here (RFC 9449 §5.2, RFC 9126 §6).
+_WISHES = {
+    "dpop_bound_access_tokens": Feature.DPOP,
+    "require_pushed_authorization_requests": Feature.PUSHED_REQUESTS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +149,12 @@ def _information(metadata: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
         if field in _URL_FIELDS:
             _check_web_url(field, value)
         information[field] = value
-    bound = metadata.get("dpop_bound_access_tokens")
-    if bound is not None and policy.has(Feature.DPOP):
-        if not isinstance(bound, bool):
-            raise InvalidClientMetadata("dpop_bound_access_tokens must be true or false.")
-        information["dpop_bound_access_tokens"] = bound
+    for field, feature in _WISHES.items():
+        wish = metadata.get(field)
+        if wish is not None and policy.has(feature):
+            if not isinstance(wish, bool):
+                raise InvalidClientMetadata(f"{field} must be true or false.")
+            information[field] = wish
     contacts = metadata.get("contacts")
     if contacts is not None:
         if (

@@ -76,6 +76,11 @@ def _optional(policy: Policy) -> dict[str, Any]:
             ],
             "introspection_signing_alg_values_supported": [ALGORITHM],
         }
+    if policy.has(Feature.PUSHED_REQUESTS):
+        members |= {
+            "pushed_authorization_request_endpoint": f"{issuer}/oauth/par",
+            "require_pushed_authorization_requests": policy.require_pushed_requests,
+        }
     if policy.has(Feature.JWT_BEARER):
         members["authorization_grant_profiles_supported"] = [jwt_bearer.PROFILE]
     if policy.proof_algorithms:

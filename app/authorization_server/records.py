@@ -50,6 +50,11 @@ class Client:
         return self.registration == "document"
 
     @property
+    def is_stranger(self) -> bool:
+        """Whether it made itself known here: no operator looked at it."""
+        return self.registration in {"dynamic", "document"}
+
+    @property
     def is_public(self) -> bool:
         """Whether it has no secret to keep (RFC 6749 §2.1)."""
         return self.token_endpoint_auth_method == "none"  # noqa: S105 - a method, not a secret
@@ -58,6 +63,11 @@ class Client:
     def requires_proof(self) -> bool:
         """Whether it wants no tokens but those that are bound to its key (RFC 9449 §5.2)."""
         return self.information.get("dpop_bound_access_tokens") is True
+
+    @property
+    def requires_pushing(self) -> bool:
+        """Whether it wants no authorization request in its name but those that it pushed (RFC 9126 §6)."""
+        return self.information.get("require_pushed_authorization_requests") is True
 
     @property
     def display_name(self) -> str:
@@ -193,14 +203,19 @@ class DeviceAuthorization:
 
 @dataclass(frozen=True, slots=True)
 class PushedRequest:
-    """An authorization request that a client pushed (RFC 9126 §2); `parameters` are pairs of name and value."""
+    """An authorization request that a client pushed (RFC 9126 §2).
+
+    `parameters_sealed` are its parameters, encrypted: hints can be tokens. `request_id` is the authorization request
+    that it became when a browser brought it.
+    """
 
     handle_hash: TokenHash
     client_id: str
-    parameters: list[list[str]]
+    parameters_sealed: str
     created_at: datetime
     expires_at: datetime
     spent_at: datetime | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -332,10 +332,11 @@ pushed_requests = sa.Table(
         index=True,
         comment="Who pushed it",
     ),
-    sa.Column("parameters", json_type, nullable=False, comment="The authorization request, name and value"),
+    sa.Column("parameters_sealed", sa.Text, nullable=False, comment="Its parameters, encrypted"),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was pushed"),
     sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
     sa.Column("spent_at", UTCDateTime, comment="When a browser brought it; empty before"),
+    sa.Column("request_id", sa.Text, comment="Authorization request that it became; empty before"),
     comment="Authorization requests that clients pushed (RFC 9126)",
 )
 

@@ -16,6 +16,7 @@ TokenHash = NewType("TokenHash", str)
 AUTHORIZATION_CODE = "ost_code_"
 REFRESH_TOKEN = "ost_refresh_"  # noqa: S105 - a prefix, not a secret
 CLIENT_SECRET = "ost_secret_"  # noqa: S105 - a prefix, not a secret
+PUSHED_REQUEST = "ost_request_"
 SESSION = "ost_session_"
 BROWSER = "ost_browser_"
 

@@ -115,6 +115,24 @@ class RequestNotSupported(OAuthError):
     error = "request_not_supported"
 
 
+class RequestURINotSupported(OAuthError):
+    """A request object is not fetched (OpenID Connect Core §3.1.2.6); only what was pushed has a `request_uri`."""
+
+    error = "request_uri_not_supported"
+
+
+class InvalidRequestURI(OAuthError):
+    """The `request_uri` names nothing that this client pushed lately and that waits for its browser (RFC 9126 §4)."""
+
+    error = "invalid_request_uri"
+
+
+class InvalidAuthorizationDetails(OAuthError):
+    """No type of `authorization_details` is known here (RFC 9396 §5)."""
+
+    error = "invalid_authorization_details"
+
+
 class InvalidRedirectURI(OAuthError):
     """A redirect URI in a registration is not acceptable (RFC 7591 §3.2.2)."""
 

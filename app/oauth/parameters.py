@@ -34,6 +34,10 @@ class Parameters:
         """Every value of a parameter that may be repeated (`resource`, RFC 8707 §2)."""
         return tuple(self._values.get(name, ()))
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every value with its name."""
+        return [(name, value) for name, values in self._values.items() for value in values]
+
     def refuse_repeated(self) -> None:
         """Hold the rule for every parameter at once, known or not.
 

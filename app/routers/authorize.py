@@ -5,13 +5,20 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from app.authorization_server import authentication, authorization
+from app.authorization_server import authentication, authorization, pushed_requests
 from app.authorization_server.authorization import ClientRedirect, UnknownClient
 from app.authorization_server.client_documents import DocumentRefused
-from app.oauth.errors import InvalidRequest, LoginRequired, OAuthError, TooManyRequests
+from app.oauth.errors import (
+    InvalidRequest,
+    InvalidRequestURI,
+    LoginRequired,
+    OAuthError,
+    TooManyRequests,
+)
 from app.oauth.parameters import Parameters, parse_parameters
 from app.oauth.uris import redirect_target
 from app.routers.browser import BrowserDep, remember_browser, sign_in_of, signed_in
+from app.routers.client_documents import read_client_document
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep, read_form, record_refusal
 from app.routers.errors import PageError
 from app.routers.services import Services
@@ -63,19 +70,9 @@ async def read_document(
     Raises:
         PageError: it can't be used, or too many are asked for.
     """
-    client_ids = parameters.all("client_id")
-    if len(client_ids) != 1:
-        return
     try:
-        if await services.client_documents.needs_fetch(client_ids[0], origin.now):
-            await services.limits.check_documents(origin.source)
-            await services.client_documents.fetch(client_ids[0], origin)
+        await read_client_document(request, services, origin, parameters)
     except OAuthError as error:
-        if isinstance(error, DocumentRefused):
-            await services.limits.count_document_failure(origin.source)
-        if error.status != 429:
-            async with services.database.transaction() as tx:
-                await record_refusal(tx, request, origin, error)
         raise broken_request(error) from None
 
 
@@ -95,32 +92,34 @@ async def authorize(
     tx: TransactionDep,
 ) -> Response:
     """Start an authorization (OAuth 2.1 §4.1.1); changes nothing but the list of waiting requests."""
+    policy = services.policy
     try:
-        target = await authorization.identify(tx, parameters)
+        submission = await pushed_requests.recall(tx, services.keys, policy, parameters, origin.now)
+        target = await authorization.identify(tx, submission.parameters)
     except OAuthError as error:
         raise broken_request(error) from None
     current = await signed_in(tx, services, browser, origin)
     sign_in = sign_in_of(current)
     try:
-        valid = authorization.validate(parameters, target, services.policy)
+        pushed_requests.check_pushed(submission, target.client, policy)
+        valid = authorization.validate(submission.parameters, target, policy)
+        client_id, signing_keys = target.client.client_id, services.signing_keys
         demand = authentication.check(
-            valid.authentication,
-            target.client.client_id,
-            sign_in,
-            services.signing_keys,
-            services.policy,
-            origin.now,
+            valid.authentication, client_id, sign_in, signing_keys, policy, origin.now
         )
     except OAuthError as error:
         error.client_id = target.client.client_id
         if current is None:
             raise _without_bouncing(services, target, error) from None
         await record_refusal(tx, request, origin, error)
-        address = authorization.error_address(target.redirect_uri, services.policy, target.state, error)
+        address = authorization.error_address(target.redirect_uri, policy, target.state, error)
         return RedirectResponse(address, 303, ANSWER_HEADERS)
-    browser_hash = browser.hashes(services.keys)[0]
-    parked = await authorization.park(tx, valid, demand, browser_hash, services.policy, origin.now)
-    if not demand.is_met_by(sign_in):
+    hashes = browser.hashes(services.keys)
+    try:
+        parked = await pushed_requests.park(tx, submission, valid, demand, hashes, policy, origin.now)
+    except InvalidRequestURI as error:
+        raise broken_request(error) from None
+    if not authentication.demand_of(parked).is_met_by(sign_in):
         where = f"/login?request={parked.id}"
     elif authentication.SELECT_ACCOUNT in valid.authentication.prompts:
         where = f"/login?request={parked.id}&switch=true"
@@ -177,6 +176,14 @@ def broken_request(error: OAuthError) -> PageError:
             f"{what}{error.words}",
             who="The app’s maker can mend it.",
             advice="Try again in a minute; if it happens again, tell the app’s maker.",
+            cause=error,
+        )
+    if isinstance(error, InvalidRequestURI):
+        return PageError(
+            "This address was good once, for a minute",
+            f"{error.description} An app’s request is kept for a minute, and for one browser.",
+            who="You can, by starting the connection in the app.",
+            advice="Go back to the app and start the connection again.",
             cause=error,
         )
     if error.retry_after is not None:

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
+from app.authorization_server.authorization_details import refuse_authorization_details
 from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.grants.registry import grant_types
 from app.authorization_server.proof_of_possession import prove_possession
@@ -44,6 +45,7 @@ async def token(
     client = await authenticate_client(tx, services, form, authorization, origin)
     url, keys, policy = f"{services.policy.issuer}/oauth/token", services.keys, services.policy
     proof_key = await prove_possession(tx, keys, policy, client, proofs, url, origin.now)
+    refuse_authorization_details(form)
     try:
         request: Any = grant.parse(form)
         context = TokenContext(

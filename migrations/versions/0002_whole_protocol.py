@@ -253,10 +253,16 @@ def _create_pushed_requests() -> None:
         "pushed_requests",
         sa.Column("handle_hash", sa.Text(), nullable=False, comment="Keyed hash of the request_uri"),
         sa.Column("client_id", sa.Text(), nullable=False, comment="Who pushed it"),
-        sa.Column("parameters", _JSON, nullable=False, comment="The authorization request, name and value"),
+        sa.Column("parameters_sealed", sa.Text(), nullable=False, comment="Its parameters, encrypted"),
         sa.Column("created_at", _INSTANT, nullable=False, comment="When it was pushed"),
         sa.Column("expires_at", _INSTANT, nullable=False, comment="When it can no longer be used"),
         sa.Column("spent_at", _INSTANT, nullable=True, comment="When a browser brought it; empty before"),
+        sa.Column(
+            "request_id",
+            sa.Text(),
+            nullable=True,
+            comment="Authorization request that it became; empty before",
+        ),
         sa.ForeignKeyConstraint(
             ["client_id"],
             ["clients.client_id"],
