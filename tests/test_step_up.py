@@ -236,7 +236,7 @@ async def test_the_page_does_not_vouch_for_a_program_that_it_can_not_see(
     await scoped.tokens(client, scope="mcp")
     _, _, page = await page_of(scoped, client, "mcp notes:read")
     assert words in lists_of(page)
-    assert ("another one than before" in words_of(page)) is warned
+    assert ("not the one from before" in words_of(page)) is warned
 
 
 # ------------------------------------------------------------------------------------ scopes for administrators
@@ -263,6 +263,8 @@ async def test_auz_26_where_nothing_is_left_there_is_nothing_to_allow(scoped: Wo
     browser, address, page = await page_of(scoped, client, "people offline_access")
     [form] = forms_of(page)
     assert form.buttons == [("decision", "deny")]
+    assert heading_of(page) == "You can’t let “ Test App ” in"
+    assert "It asked to be able to “Manage people”. Only people who run this server" in words_of(page)
     assert lists_of(page) == {}
     answer = await browser.post(address, data={**form.fields, "decision": "approve"})
     assert answer_of(answer.headers["location"])["error"] == "access_denied"
