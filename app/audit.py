@@ -68,6 +68,17 @@ async def record(
     )
 
 
+async def count_events(
+    transaction: Transaction, event: str, since: datetime, *, user_id: str | None = None
+) -> int:
+    """How often something happened after an instant, at all or to one person."""
+    condition = [audit_events.c.at > since, audit_events.c.event == event]
+    if user_id is not None:
+        condition.append(audit_events.c.user_id == user_id)
+    statement = sa.select(sa.func.count()).select_from(audit_events).where(*condition)
+    return int((await transaction.execute(statement)).scalar_one())
+
+
 async def record_grants_revoked(
     transaction: Transaction, origin: Origin, because: str, grant_ids: Sequence[str]
 ) -> None:

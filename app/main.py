@@ -41,6 +41,7 @@ from app.resource_server.revocations import Revocations
 from app.resource_server.verifier import AccessTokenVerifier, Verifier
 from app.routers import (
     authorize,
+    device_authorization,
     discovery,
     health,
     introspection,
@@ -140,6 +141,7 @@ def create_app(
         token,
         revocation,
         introspection,
+        device_authorization,
         userinfo,
         pushed_requests,
         authorize,

@@ -22,6 +22,7 @@ from app.authorization_server.records import (
     AuthorizationCode,
     AuthorizationRequest,
     Client,
+    DeviceAuthorization,
     Grant,
     ResourceOwner,
 )
@@ -198,13 +199,15 @@ def choose_resource(requested: tuple[str, ...], policy: Policy) -> Resource:
     return next(iter(named.values()), policy.default_resource)
 
 
-def check_resource(requested: tuple[str, ...], grant: Grant, policy: Policy) -> None:
+def check_resource(
+    requested: tuple[str, ...], authorized: Grant | DeviceAuthorization, policy: Policy
+) -> None:
     """Hold a token request to the resource that was authorized (RFC 8707 §2.2).
 
     Raises:
         InvalidTarget: it names another one.
     """
-    if requested and choose_resource(requested, policy).url != grant.resource:
+    if requested and choose_resource(requested, policy).url != authorized.resource:
         raise InvalidTarget("resource differs from the one that was authorized.")
 
 

@@ -56,10 +56,15 @@ def check_metadata(metadata: object, policy: Policy, default_auth_method: str) -
     if not isinstance(metadata, Mapping):
         raise InvalidClientMetadata("The client metadata must be a JSON object.")
     grant_types = _choices(metadata, "grant_types", ["authorization_code"], registrable(policy))
-    response_types = _choices(metadata, "response_types", ["code"], RESPONSE_TYPES)
-    if "authorization_code" not in grant_types or "code" not in response_types:
-        raise InvalidClientMetadata("grant_types and response_types must hold authorization_code and code.")
-    redirect_uris = _redirect_uris(metadata, policy)
+    redirects = "authorization_code" in grant_types
+    response_types = _choices(metadata, "response_types", ["code"] if redirects else [], RESPONSE_TYPES)
+    if set(grant_types) <= {"refresh_token"}:
+        raise InvalidClientMetadata("grant_types must hold one that begins something.")
+    if redirects != ("code" in response_types):
+        raise InvalidClientMetadata(
+            "response_types must hold code when grant_types holds authorization_code."
+        )
+    redirect_uris = _redirect_uris(metadata, policy, required=redirects)
     auth_method = metadata.get("token_endpoint_auth_method") or default_auth_method
     if auth_method not in AUTH_METHODS:
         raise InvalidClientMetadata("token_endpoint_auth_method is not supported.")
@@ -83,8 +88,11 @@ def fingerprint(metadata: ClientMetadata) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _redirect_uris(metadata: Mapping[str, Any], policy: Policy) -> list[str]:
+def _redirect_uris(metadata: Mapping[str, Any], policy: Policy, *, required: bool) -> list[str]:
+    """Only a client that is answered by redirect needs any (RFC 7591 §2)."""
     uris = metadata.get("redirect_uris")
+    if uris in (None, []) and not required:
+        return []
     if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
         raise InvalidRedirectURI("redirect_uris must be a list of at least one URI.")
     if len(uris) > _MOST_REDIRECT_URIS:
@@ -101,7 +109,7 @@ def _choices(
     values = metadata.get(field)
     if values is None:
         return default
-    if not isinstance(values, list) or not values or any(value not in supported for value in values):
+    if not isinstance(values, list) or any(value not in supported for value in values):
         raise InvalidClientMetadata(f"{field} holds a value that is not supported.")
     return list(dict.fromkeys(values))
 

@@ -7,7 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.authorization_server.records import AuthorizationCode, Grant, RefreshToken
-from app.authorization_server.tables import authorization_codes, grants, refresh_tokens, revocations
+from app.authorization_server.tables import (
+    authorization_codes,
+    device_authorizations,
+    grants,
+    refresh_tokens,
+    revocations,
+)
 from app.database import Transaction
 from app.oauth.credentials import TokenHash
 from app.rows import values_of
@@ -90,6 +96,13 @@ async def lock_by_refresh_token(
         return None
     row = (await tx.execute(sa.select(refresh_tokens).where(refresh_tokens.c.token_hash.in_(hashes)))).one()
     return RefreshToken(**row._mapping), found
+
+
+async def lock_by_device_code(tx: Transaction, code_hash: TokenHash) -> Grant | None:
+    """The grant that a person opened to a device, locked as in `lock_by_code`; None where nobody did."""
+    return await _lock_grant_by(
+        tx, device_authorizations, device_authorizations.c.device_code_hash == code_hash
+    )
 
 
 async def find_refresh_token(tx: Transaction, hashes: Collection[TokenHash]) -> RefreshToken | None:

@@ -85,4 +85,6 @@ def _optional(policy: Policy) -> dict[str, Any]:
         members["authorization_grant_profiles_supported"] = [jwt_bearer.PROFILE]
     if policy.proof_algorithms:
         members["dpop_signing_alg_values_supported"] = list(policy.proof_algorithms)
+    if policy.has(Feature.DEVICE):
+        members["device_authorization_endpoint"] = f"{issuer}/oauth/device_authorization"
     return members

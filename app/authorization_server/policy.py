@@ -55,6 +55,9 @@ class Policy:
     access_token_lifetime: timedelta = timedelta(minutes=15)
     code_lifetime: timedelta = timedelta(seconds=60)
     request_lifetime: timedelta = timedelta(minutes=10)
+    device_code_lifetime: timedelta = timedelta(minutes=10)
+    # Seconds between two polls of a device, at first.
+    device_poll_interval: int = 5
     pushed_request_lifetime: timedelta = timedelta(seconds=60)
     grant_lifetime: timedelta = timedelta(days=90)
     refresh_idle_lifetime: timedelta = timedelta(days=30)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from app.audit import Origin, record, record_grants_revoked
-from app.authorization_server import grant_store, store
+from app.authorization_server import device_store, grant_store, store
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
@@ -89,8 +89,9 @@ async def enable_client(tx: Transaction, client_id: str, origin: Origin) -> None
 
 async def delete_client(tx: Transaction, policy: Policy, client_id: str, origin: Origin) -> None:
     """Remove a client with everything that it was allowed."""
-    # The client before its grants and requests: the order in which approving locks them too.
+    # The client, its devices, its grants: the order in which approving and polling lock them too.
     await store.hold_client(tx, client_id)
+    await device_store.delete_of_client(tx, client_id)
     await _revoke(tx, policy, grants.c.client_id == client_id, "client_deleted", origin)
     await store.delete_client(tx, client_id)
     await record(tx, "client.deleted", origin, client_id=client_id)

@@ -1,7 +1,9 @@
 """Secrets: the one door to randomness, the keyed hashes that are stored, and what is derived from `SECRET_KEY`.
 
-Everything minted here carries 256 random bits, so one fast keyed hash is enough at rest; only passwords, which
-people choose, are hashed slowly (`app.accounts.passwords`).
+Secrets that are minted here carry 256 random bits, so one fast keyed hash is enough at rest; only passwords, which
+people choose, are hashed slowly (`app.accounts.passwords`). A user code, which people type, carries 34.5 bits: its
+keyed hash hides it from whoever has the database without `SECRET_KEY`, and what protects it besides is that it lives
+for ten minutes and that guesses are counted.
 """
 
 import hashlib
@@ -15,12 +17,16 @@ TokenHash = NewType("TokenHash", str)
 
 AUTHORIZATION_CODE = "ost_code_"
 REFRESH_TOKEN = "ost_refresh_"  # noqa: S105 - a prefix, not a secret
+DEVICE_CODE = "ost_device_"
 CLIENT_SECRET = "ost_secret_"  # noqa: S105 - a prefix, not a secret
 PUSHED_REQUEST = "ost_request_"
 SESSION = "ost_session_"
 BROWSER = "ost_browser_"
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# Letters that spell no words and are not taken for one another, nor for digits (RFC 8628 §6.1).
+USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+USER_CODE_LENGTH = 8
 
 
 def mint(prefix: str) -> str:
@@ -37,6 +43,11 @@ def mint_reference() -> str:
     """Eight letters and digits that a person can read out on the telephone, as `7F3K-2Q9D`."""
     letters = "".join(secrets.choice(_CROCKFORD) for _ in range(8))
     return f"{letters[:4]}-{letters[4:]}"
+
+
+def mint_user_code() -> str:
+    """Eight letters that a person types to let a device in: one of 20^8, which is 34.5 bits (RFC 8628 §6.1)."""
+    return "".join(secrets.choice(USER_CODE_LETTERS) for _ in range(USER_CODE_LENGTH))
 
 
 def mint_password() -> str:

@@ -12,6 +12,8 @@ class OAuthError(Exception):
 
     error: ClassVar[str]
     status: int = 400
+    # Whether it becomes an event of the audit record. What comes again and again by design is counted only.
+    audited: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -133,6 +135,25 @@ class InvalidAuthorizationDetails(OAuthError):
     error = "invalid_authorization_details"
 
 
+class AuthorizationPending(OAuthError):
+    """The person has not answered yet; the device asks again (RFC 8628 §3.5)."""
+
+    error = "authorization_pending"
+    audited = False
+
+
+class SlowDown(AuthorizationPending):
+    """The same, and the device asked too soon: it waits five seconds longer from now on (RFC 8628 §3.5)."""
+
+    error = "slow_down"
+
+
+class ExpiredToken(OAuthError):
+    """The device code ran out before it was redeemed; the device starts anew (RFC 8628 §3.5)."""
+
+    error = "expired_token"
+
+
 class InvalidRedirectURI(OAuthError):
     """A redirect URI in a registration is not acceptable (RFC 7591 §3.2.2)."""
 
@@ -241,6 +262,7 @@ class TooManyRequests(OAuthError):
 
     error = "temporarily_unavailable"
     status = 429
+    audited = False
 
 
 class TemporarilyUnavailable(OAuthError):

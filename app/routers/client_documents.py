@@ -29,7 +29,7 @@ async def read_client_document(
     except OAuthError as error:
         if isinstance(error, DocumentRefused):
             await services.limits.count_document_failure(origin.source)
-        if error.status != 429:
+        if error.audited:
             async with services.database.transaction() as tx:
                 await record_refusal(tx, request, origin, error)
         raise

@@ -14,7 +14,7 @@ from app.authorization_server.records import ResourceOwner
 from app.database import Transaction
 from app.oauth.credentials import mint_reference
 from app.oauth.dpop import DPOP, Presented, read_presented
-from app.oauth.errors import InvalidRequest, InvalidToken, OAuthError, TooManyRequests
+from app.oauth.errors import InvalidRequest, InvalidToken, OAuthError
 from app.oauth.features import Feature
 from app.oauth.parameters import Parameters, parse_parameters
 from app.routers.errors import PageError, endpoint_of
@@ -59,7 +59,7 @@ async def open_transaction(
             yield tx
         except (OAuthError, PageError) as error:
             refusal = error.cause if isinstance(error, PageError) else error
-            if refusal is not None and not isinstance(refusal, TooManyRequests):
+            if refusal is not None and refusal.audited:
                 await record_refusal(tx, request, origin, refusal)
             raise
 

@@ -2,9 +2,9 @@
 before it is tried, and taken back when it was right).
 
 Many people share one address (an office, claude.ai), so nothing that is valid is refused because a neighbour of it
-guesses; only what needs no proof of anything is counted as such: registrations, and requests of people who are not
-signed in. A source is an IPv4 address or the /64 of an IPv6 address; those of networks that are known to be shared
-are allowed ten times as much.
+guesses; only what needs no proof of anything is counted as such: registrations, devices that ask to be let in, and
+requests of people who are not signed in. A source is an IPv4 address or the /64 of an IPv6 address; those of networks
+that are known to be shared are allowed ten times as much.
 """
 
 import ipaddress
@@ -55,6 +55,10 @@ class Limits:
         self._client_failures = _per_source(60, "client-failures")
         self._source_failures = _per_source(600, "source-failures")
         self._document_failures = _per_source(30, "document-failures")
+        self._devices = _per_source(30, "devices")
+        self._source_devices = _per_source(300, "source-devices")
+        # While a user code lives.
+        self._wrong_codes = _per_source(20, "wrong-codes", 10)
         self._person = RateLimitItemPerMinute(100, namespace="authorize-person")
         # Guesses of passwords, within five minutes.
         self._account_source = RateLimitItemPerMinute(10, 5, namespace="sign-in-account-source")
@@ -111,6 +115,27 @@ class Limits:
             allowed = await self._hit(self._client_failures, source, client_id or "unknown")
         if not allowed:
             raise TooManyRequests("Too many refused requests.", retry_after=_WAIT)
+
+    async def count_device(self, source: str, client_id: str) -> None:
+        """Count a device that begins to wait.
+
+        Raises:
+            TooManyRequests: too many of this client at this source, or at this source altogether.
+        """
+        allowed = await self._hit(self._source_devices, source)
+        if allowed:
+            allowed = await self._hit(self._devices, source, client_id)
+        if not allowed:
+            raise TooManyRequests("Too many devices ask from this address.", retry_after=_WAIT)
+
+    async def may_try_code(self, source: str) -> bool:
+        """Whether a device's user code may be typed here; people have limits of their own besides."""
+        item, network = self._of(self._wrong_codes, source)
+        return await self._limiter.test(item, network)
+
+    async def count_wrong_code(self, source: str) -> None:
+        """Count a user code that was wrong."""
+        await self._hit(self._wrong_codes, source)
 
     async def may_try_password(self, username: str, source: str, device: str | None) -> bool:
         """Whether another password may be tried; the try is counted before it is made, so that many at once don't

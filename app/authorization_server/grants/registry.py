@@ -6,6 +6,7 @@ from typing import Any
 
 from app.authorization_server.grants import (
     authorization_code,
+    device_code,
     jwt_bearer,
     refresh_token,
     token_exchange,
@@ -29,6 +30,7 @@ class GrantType:
 _ALWAYS = (authorization_code, refresh_token)
 # Those that an operator may switch off.
 _OPTIONAL: dict[Feature, Any] = {
+    Feature.DEVICE: device_code,
     Feature.TOKEN_EXCHANGE: token_exchange,
     Feature.JWT_BEARER: jwt_bearer,
 }
