@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -51,6 +52,7 @@ from app.routers import (
     token,
     userinfo,
 )
+from app.routers.description import described
 from app.routers.errors import install_error_handlers
 from app.routers.failures import Reporter
 from app.routers.limits import Limits
@@ -88,6 +90,12 @@ class Application(FastAPI):
     # The protected endpoints of this process by their path, with and without a slash at its end.
     mcp_endpoints: Mapping[str, ASGIApp] = MappingProxyType({})
     answer_headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI's description, completed once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = described(super().openapi())
+        return self.openapi_schema
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
