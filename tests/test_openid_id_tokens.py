@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,8 @@ pytest_plugins = ["tests.standing"]
 ISSUER = "http://localhost:8000"
 OPENID = "openid mcp profile email offline_access"
 NONCE = "n-0S6_WzA2Mj"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
 def other_challenge(verifier: str) -> str:
@@ -210,6 +213,39 @@ async def test_it_is_nothing_to_revoke(standing: Standing) -> None:
         answer = await world.revoke(client, tokens["id_token"])
     assert (answer.status_code, answer.content) == (200, b"")
     assert (await world.call(tokens["access_token"])).status_code == 200
+
+
+async def test_int_3_it_is_nothing_to_introspect(standing: Standing) -> None:
+    world = standing.world
+    guard = await world.register(token_endpoint_auth_method="client_secret_basic")
+    await change(
+        world,
+        "UPDATE clients SET introspects = :all WHERE client_id = :id",
+        all=json.dumps([f"{ISSUER}/mcp"]),
+        id=guard["client_id"],
+    )
+    tokens, active = await issued(standing), {}
+    for name in ("access_token", "id_token"):
+        form = {"token": tokens[name], "token_type_hint": name}
+        answer = await world.http.post("/oauth/introspect", data=form, headers=back_channel.basic(guard))
+        active[name] = answer.json()
+    assert active["access_token"]["active"] is True
+    assert active["id_token"] == {"active": False}
+
+
+async def test_it_is_exchanged_for_nothing(standing: Standing) -> None:
+    """RFC 8693 §2.1: neither by the name of an access token, nor by its own."""
+    world, client = standing.world, await standing.client(grant_types=["authorization_code", EXCHANGE])
+    tokens = (await world.redeem(client, await approved(standing, client, scope="openid mcp"))).json()
+    form = {"grant_type": EXCHANGE, "client_id": client["client_id"], "subject_token": tokens["id_token"]}
+    good = form | {"subject_token": tokens["access_token"], "subject_token_type": ACCESS_TOKEN}
+    exchanged = (await world.http.post("/oauth/token", data=good)).json()
+    assert "access_token" in exchanged
+    assert "id_token" not in exchanged
+    for kind in ("access_token", "id_token", "jwt"):
+        kind = f"urn:ietf:params:oauth:token-type:{kind}"
+        answer = await world.http.post("/oauth/token", data={**form, "subject_token_type": kind})
+        back_channel.assert_error(answer, 400, "invalid_request")
 
 
 @pytest.mark.parametrize("grant_type", ["refresh_token", "authorization_code"])

@@ -43,7 +43,7 @@ from app.oauth.errors import (
 )
 from app.oauth.features import Feature
 from app.oauth.parameters import Parameters
-from app.oauth.scopes import OPENID, SERVER_SCOPES, format_scope, parse_scope
+from app.oauth.scopes import SERVER_SCOPES, format_scope, parse_scope
 from app.oauth.uris import redirect_uri_matches
 
 _LONGEST_STATE = 4096
@@ -181,10 +181,7 @@ def choose_scopes(
 
 def known_scopes(resource: Resource, policy: Policy) -> tuple[str, ...]:
     """What can be granted for a resource, in the catalogue's order: its own scopes and this server's."""
-    names = {*resource.scopes, *SERVER_SCOPES}
-    if not policy.has(Feature.OPENID):
-        names.discard(OPENID)
-    return tuple(scope.name for scope in policy.catalogue if scope.name in names)
+    return tuple(name for name in policy.scopes if name in resource.scopes or name in SERVER_SCOPES)
 
 
 def choose_resource(requested: tuple[str, ...], policy: Policy) -> Resource:

@@ -12,7 +12,8 @@ from app.authorization_server.grants.registry import registrable
 from app.authorization_server.policy import Policy
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, InvalidScope
 from app.oauth.features import Feature
-from app.oauth.scopes import format_scope, parse_scope, supported_by_server
+from app.oauth.jwt import ALGORITHM
+from app.oauth.scopes import format_scope, parse_scope
 from app.oauth.uris import InvalidURI, check_redirect_uri, without_loopback_port
 from app.rows import values_of
 
@@ -75,7 +76,7 @@ def check_metadata(metadata: object, policy: Policy, default_auth_method: str) -
         response_types=response_types,
         token_endpoint_auth_method=auth_method,
         scope=_scope(metadata, policy),
-        information=_information(metadata, policy),
+        information={**_information(metadata, policy), **_id_tokens(metadata, policy)},
     )
 
 
@@ -142,8 +143,7 @@ def _scope(metadata: Mapping[str, Any], policy: Policy) -> str | None:
         names = parse_scope(scope)
     except InvalidScope as error:
         raise InvalidClientMetadata(error.description) from None
-    known = supported_by_server(policy.catalogue)
-    return format_scope(name for name in names if name in known)
+    return format_scope(name for name in names if name in policy.scopes)
 
 
 def _information(metadata: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
@@ -176,6 +176,13 @@ def _information(metadata: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
             raise InvalidClientMetadata("contacts must be a list of short texts.")
         information["contacts"] = contacts
     return information
+
+
+def _id_tokens(metadata: Mapping[str, Any], policy: Policy) -> dict[str, str]:
+    """Whatever algorithm was asked for, there is one, and the answer says which (RFC 7591 §3.2.1)."""
+    if metadata.get("id_token_signed_response_alg") is None or not policy.has(Feature.OPENID):
+        return {}
+    return {"id_token_signed_response_alg": ALGORITHM}
 
 
 def _check_web_url(field: str, value: str) -> None:

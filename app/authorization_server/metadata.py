@@ -12,7 +12,6 @@ from app.authorization_server.policy import Policy
 from app.oauth import pkce
 from app.oauth.features import Feature
 from app.oauth.jwt import ALGORITHM
-from app.oauth.scopes import OPENID, supported_by_server
 
 
 def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
         "token_endpoint": f"{issuer}/oauth/token",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
-        "scopes_supported": _scopes(policy),
+        "scopes_supported": list(policy.scopes),
         "response_types_supported": list(RESPONSE_TYPES),
         "response_modes_supported": ["query"],
         "grant_types_supported": list(grant_types(policy)),
@@ -40,12 +39,6 @@ def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
         **_optional(policy),
         **(_openid(issuer) if policy.has(Feature.OPENID) else {}),
     }
-
-
-def _scopes(policy: Policy) -> list[str]:
-    return [
-        name for name in supported_by_server(policy.catalogue) if name != OPENID or policy.has(Feature.OPENID)
-    ]
 
 
 def _openid(issuer: str) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from app.oauth.errors import InvalidTarget
 from app.oauth.features import Feature
 from app.oauth.scopes import (
     CATALOGUE,
+    OPENID,
     REQUIRED_AT_RESOURCE,
     Scope,
     asked_at_first,
     supported_by_resource,
+    supported_by_server,
 )
 from app.oauth.uris import PRIVATE_USE_SCHEMES, InvalidURI, canonical_url
 
@@ -92,6 +94,12 @@ class Policy:
     def proof_algorithms(self) -> tuple[str, ...]:
         """What DPoP proofs may be signed with; none while it is switched off."""
         return dpop.ALGORITHMS if self.has(Feature.DPOP) else ()
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Every scope that can be had here, in the catalogue's order."""
+        names = supported_by_server(self.catalogue)
+        return names if self.has(Feature.OPENID) else tuple(name for name in names if name != OPENID)
 
     @property
     def default_resource(self) -> Resource:
