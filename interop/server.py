@@ -122,11 +122,15 @@ def environment(folder: Path, database_url: str, admin: Person) -> dict[str, str
 
 
 @contextmanager
-def running_server(folder: Path, database: str, database_url: str) -> Iterator[Server]:
-    """A server with an admin and one ordinary person, ready to answer, ended at the end."""
+def running_server(folder: Path, database: str, database_url: str, **settings: str) -> Iterator[Server]:
+    """A server with an admin and one ordinary person, ready to answer, ended at the end.
+
+    Args:
+        settings: further settings, under their names in the environment.
+    """
     admin = Person("warden", secrets.token_urlsafe(18))
     person = Person("jane", secrets.token_urlsafe(18))
-    env = environment(folder, database_url, admin)
+    env = environment(folder, database_url, admin) | settings
     code, migration = run([sys.executable, "-m", "app", "migrate"], env, folder, COMMAND_SECONDS)
     assert code == 0, migration.everything
     with running([sys.executable, "-m", "app", "serve"], env, folder) as child:

@@ -4,10 +4,10 @@
 import * as oauth from 'oauth4webapi';
 
 import { ask, check, tell } from './dialogue.mjs';
+import { toolCall } from './mcp.mjs';
 
 const [url, method] = process.argv.slice(2);
 const REDIRECT = 'http://127.0.0.1:33419/callback';
-const PROTOCOL = '2026-07-28';
 // The server of the tests listens on loopback without TLS; nothing else is relaxed.
 const plain = { [oauth.allowInsecureRequests]: true };
 
@@ -18,20 +18,7 @@ const AUTHENTICATION = {
 };
 
 function whoami(token) {
-  const _meta = {
-    'io.modelcontextprotocol/protocolVersion': PROTOCOL,
-    'io.modelcontextprotocol/clientInfo': { name: 'strict', version: '1' },
-    'io.modelcontextprotocol/clientCapabilities': {},
-  };
-  const params = { name: 'whoami', arguments: {}, _meta };
-  const headers = new Headers({
-    accept: 'application/json, text/event-stream',
-    'content-type': 'application/json',
-    'mcp-protocol-version': PROTOCOL,
-    'mcp-method': 'tools/call',
-    'mcp-name': 'whoami',
-  });
-  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
+  const { headers, body } = toolCall('whoami', 'strict');
   return oauth.protectedResourceRequest(token, 'POST', new URL(url), headers, body, plain);
 }
 

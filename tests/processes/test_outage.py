@@ -12,6 +12,8 @@ import httpx2
 import pytest
 
 from tests.processes import flow
+from tests.processes.test_dpop import bound_tokens, call, resource_proof
+from tests.support.dpop import Prover
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.process import ServerProcess, running_pair, running_server, settings_on
 
@@ -133,6 +135,27 @@ async def test_rac_12_a_known_token_is_served_as_long_as_revocations_are_known_a
     while (answer := await flow.call(http, server, tokens["access_token"])).status_code != 200:
         flow.assert_unavailable(answer)
         assert time.monotonic() < started + RECOVERED_WITHIN, "still 503 although the database is back"
+
+
+async def test_opt_5_without_its_database_nobody_can_tell_a_used_proof_so_none_is_taken(
+    stoppable: Pair, own_postgres: PostgresServer, http: httpx2.AsyncClient
+) -> None:
+    server, prover = stoppable[0], Prover()
+    async with signed_in_at(server) as browser:
+        client = await flow.register(http, server)
+        bound = (await bound_tokens(http, browser, server, client, prover))["access_token"]
+    proofs = [resource_proof(server, prover, bound) for _ in range(2)]
+    assert (await call(http, server, bound, proofs[0])).status_code == 200
+
+    own_postgres.stop()
+
+    for proof in proofs:
+        flow.assert_unavailable(await call(http, server, bound, proof))
+
+    own_postgres.start()
+    await _until_ready(http, server)
+    assert (await call(http, server, bound, proofs[0])).status_code == 401
+    assert (await call(http, server, bound, resource_proof(server, prover, bound))).status_code == 200
 
 
 @dataclass
