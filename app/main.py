@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import __version__
-from app.accounts.passwords import Passwords
+from app.accounts.passwords import HashCost, Passwords
 from app.authorization_server import keys as signing_keys
 from app.authorization_server.client_documents import ClientDocuments
 from app.authorization_server.document_fetcher import DocumentFetcher, Egress
@@ -108,7 +108,10 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings | None = None, clock: Clock | None = None, egress: Egress | None = None
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    egress: Egress | None = None,
+    hash_cost: HashCost | None = None,
 ) -> FastAPI:
     """The whole application; the schema must be there already (`ostiary migrate`).
 
@@ -116,11 +119,14 @@ def create_app(
         settings: read from the environment when missing, as uvicorn's workers do.
         clock: the machine's own when missing.
         egress: how documents and keys of others are reached; the machine's own resolver and network when missing.
+        hash_cost: what hashing a password costs; what production takes when missing.
     """
     # Without settings this is the only application of its process, as uvicorn's workers start it.
     whole_process = settings is None
     settings = settings or load_settings()
-    runtime = _Runtime(settings, clock or SystemClock(), egress or Egress(), whole_process)
+    runtime = _Runtime(
+        settings, clock or SystemClock(), egress or Egress(), hash_cost or HashCost(), whole_process
+    )
     prefix = settings.path_prefix
     secure = settings.public_url.startswith("https://")
     middleware = [
@@ -166,9 +172,12 @@ def create_app(
 class _Runtime:
     """What lives as long as the process: connections, keys, background tasks."""
 
-    def __init__(self, settings: Settings, clock: Clock, egress: Egress, whole_process: bool) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, egress: Egress, hash_cost: HashCost, whole_process: bool
+    ) -> None:
         self.settings = settings
         self.clock = clock
+        self.hash_cost = hash_cost
         self.whole_process = whole_process
         self.policy = policy_of(settings)
         self.fetcher = DocumentFetcher(
@@ -185,7 +194,7 @@ class _Runtime:
             database = Database(settings.database_url, settings.database_pool_size)
             stack.push_async_callback(database.close)
             keys = Keys(settings.secret_key, settings.secret_key_previous)
-            passwords = Passwords()
+            passwords = Passwords(self.hash_cost)
             stack.callback(passwords.close)
             hooks = load_hooks(settings.hooks)
             client_documents = ClientDocuments(database, self.policy, self.fetcher, hooks)

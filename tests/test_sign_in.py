@@ -69,7 +69,7 @@ async def test_lgn_1_a_stranger_cannot_tell_names_apart_by_the_limit(world: Worl
 
 async def test_lgn_1_a_stranger_cannot_tell_names_apart_by_the_time(sqlite_url: str) -> None:
     """The processor's time of the whole process: other processes of the machine don't count."""
-    async with running_world(sqlite_url) as world:
+    async with running_world(sqlite_url, hash_cost=None) as world:
         names = {kind: [f"{kind}{number:02}" for number in range(20)] for kind in ("known", "exile", "ghost")}
         for name in names["known"] + names["exile"]:
             await world.create_user(name)

@@ -1,13 +1,16 @@
 """What changes while a password is verified counts."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from app.accounts import people
 from app.audit import Origin
 from tests.support.world import PASSWORD, World, forms_of
 
 
-async def test_a_sign_in_that_waits_does_not_outlive_a_new_password(world: World) -> None:
+async def test_a_sign_in_that_waits_does_not_outlive_a_new_password(make_world: Callable[..., Any]) -> None:
+    world: World = await make_world(hash_cost=None)
     user = await world.create_user("bob")
     browser = world.browser()
     form = forms_of((await browser.get("/login")).text)[0]

@@ -4,19 +4,25 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from passlib.hash import argon2
 
 from app.oauth.errors import TemporarilyUnavailable
 
-# OWASP's parameters (m = 19 MiB, t = 2, p = 1), about 20 ms; raising them here rehashes each password at the
-# next sign-in.
-_MEMORY_KIB = 19 * 1024
-_ROUNDS = 2
-_PARALLELISM = 1
 
-_SCHEME = argon2.using(type="ID", memory_cost=_MEMORY_KIB, time_cost=_ROUNDS, parallelism=_PARALLELISM)
+@dataclass(frozen=True, slots=True)
+class HashCost:
+    """What one guess costs. Without arguments OWASP's parameters (m = 19 MiB, t = 2, p = 1), about 20 ms; raising
+    them rehashes each password at the next sign-in."""
+
+    memory_kib: int = 19 * 1024
+    rounds: int = 2
+
+
+_PARALLELISM = 1
 
 # Beyond that, waiting takes longer than anyone waits: about two seconds a core.
 _MOST_WAITING = 100
@@ -28,25 +34,26 @@ MAXIMUM_LENGTH = 1024  # hashing megabytes on request would be a gift to an atta
 class Passwords:
     """Hashes and verifies without holding up the event loop: at most one thread a core works at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, cost: HashCost = HashCost()) -> None:
+        self._scheme = _scheme(cost)
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="argon2")
         self._waiting = 0
-        self._nobody = _hash_of_nobody()
+        self._nobody = _hash_of_nobody(cost)
 
     async def hash(self, password: str) -> str:
         """The argon2id hash with a new salt."""
-        return str(await self._run(_SCHEME.hash, password))
+        return str(await self._run(self._scheme.hash, password))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether the password belongs to the hash; None stands for an unknown person and is always False."""
         if len(password) > MAXIMUM_LENGTH:
             return False
-        matches = bool(await self._run(_SCHEME.verify, password, password_hash or self._nobody))
+        matches = bool(await self._run(self._scheme.verify, password, password_hash or self._nobody))
         return matches and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made with lower parameters than today's."""
-        return bool(_SCHEME.needs_update(password_hash))
+        return bool(self._scheme.needs_update(password_hash))
 
     def close(self) -> None:
         """Let the threads go."""
@@ -62,7 +69,13 @@ class Passwords:
             self._waiting -= 1
 
 
+def _scheme(cost: HashCost) -> Any:
+    return argon2.using(
+        type="ID", memory_cost=cost.memory_kib, time_cost=cost.rounds, parallelism=_PARALLELISM
+    )
+
+
 @cache
-def _hash_of_nobody() -> str:
+def _hash_of_nobody(cost: HashCost) -> str:
     """Verified against when the name is unknown, so that the answer takes as long as for a known one."""
-    return str(_SCHEME.hash("nobody has this password"))
+    return str(_scheme(cost).hash("nobody has this password"))

@@ -1,6 +1,7 @@
 """A running application with a clock that is moved by hand, and the people, browsers and clients around it."""
 
 import base64
+import functools
 import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 
 from app.accounts import people
+from app.accounts.passwords import HashCost
 from app.accounts.records import User
 from app.audit import Origin
 from app.authorization_server.document_fetcher import Egress
@@ -29,6 +31,11 @@ PASSWORD = "correct horse battery"
 VERIFIER = "v" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 REDIRECT_URI = "http://127.0.0.1/callback"
+# Hashing with the least work. Tests of hashing itself pass None: what production takes.
+QUICK = HashCost(memory_kib=8, rounds=1)
+
+# The machine's own network, as the application makes it: the system's certificates are read once a run.
+_machine = functools.cache(Egress)
 
 
 class FakeClock:
@@ -290,13 +297,13 @@ def hidden_field(html: str, name: str) -> str:
 
 @asynccontextmanager
 async def running_world(
-    database_url: str, egress: Egress | None = None, **changes: Any
+    database_url: str, egress: Egress | None = None, hash_cost: HashCost | None = QUICK, **changes: Any
 ) -> AsyncIterator[World]:
     """A server on a migrated database, with the settings of `make run` unless changed."""
     values = {"public_url": "http://localhost:8000", "secret_key": SECRET_KEY, **changes}
     settings = Settings(_env_file=None, database_url=database_url, **values)
     clock = FakeClock()
-    app = create_app(settings, clock, egress)
+    app = create_app(settings, clock, egress or _machine(), hash_cost)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("203.0.113.7", 40000))
         async with httpx2.AsyncClient(transport=transport, base_url=settings.public_url) as http:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ _POLICY = (
 _FORMS_STAY_HERE = "; form-action 'self'"
 
 
+@cache
 def make_templates(prefix: str) -> Environment:
-    """The templates, told under which path the world sees this server."""
+    """The templates, told under which path the world sees this server; compiled once a process."""
     templates = Environment(
         loader=FileSystemLoader(_ROOT / "templates"),
         autoescape=True,
