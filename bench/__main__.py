@@ -1,7 +1,7 @@
 """`make bench`: what a call costs behind the door, against the same tool without one, in the same run.
 
 CPU is the server process's own (user and system); the server runs on one core, the load on another. Each figure is
-the median of the rounds, and the two servers take turns, so that a busy machine disturbs both alike.
+the median of the rounds, and the servers take turns, so that a busy machine disturbs all alike.
 """
 
 import argparse
@@ -96,14 +96,15 @@ async def _open_session(connection: load.Connection, headers: dict[str, str], re
 
 
 def compare(case: Case, options: argparse.Namespace) -> list[tuple[str, list[Figure]]]:
-    """Both servers, in turns."""
+    """The servers, in turns."""
     with ExitStack() as stack:
-        plain = stack.enter_context(baseline(case.sessions))
-        ours = stack.enter_context(ostiary(case.sessions))
-        token = access_token(ours)
-        figures: dict[str, list[Figure]] = {plain.name: [], ours.name: []}
+        servers: list[tuple[Server, str | None]] = [(stack.enter_context(baseline(case.sessions)), None)]
+        for scoped in (False, True):
+            ours = stack.enter_context(ostiary(case.sessions, scoped))
+            servers.append((ours, access_token(ours)))
+        figures: dict[str, list[Figure]] = {server.name: [] for server, _ in servers}
         for _ in range(options.rounds):
-            for server, bearer in ((plain, None), (ours, token)):
+            for server, bearer in servers:
                 figures[server.name].append(asyncio.run(measure(server, case, bearer, options)))
         return list(figures.items())
 

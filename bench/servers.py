@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import psutil
 
+from bench.scoped import SCOPES
 from tests.support.world import forms_of
 
 _ROOT = Path(__file__).parents[1]
@@ -73,8 +74,8 @@ def running(name: str, module: list[str], environment: Mapping[str, str]) -> Ite
 
 
 @contextmanager
-def ostiary(sessions: bool) -> Iterator[Server]:
-    """The real server, as `make run` starts it."""
+def ostiary(sessions: bool, scoped: bool) -> Iterator[Server]:
+    """The real server, as `make run` starts it; `scoped` makes the tool need a scope of its own."""
     environment = {
         "BOOTSTRAP_ADMIN_USERNAME": _USER,
         "BOOTSTRAP_ADMIN_PASSWORD": _PASSWORD,
@@ -83,7 +84,10 @@ def ostiary(sessions: bool) -> Iterator[Server]:
         # Longer than the benchmark runs; nothing else about tokens changes.
         "ACCESS_TOKEN_SECONDS": "3600",
     }
-    with running("Ostiary, bearer and user", ["app", "serve"], environment) as server:
+    if scoped:
+        environment |= {"MCP_SERVER": "bench.scoped:mcp", "SCOPES": SCOPES}
+    name = "Ostiary, bearer, user" + (" and scope" if scoped else "")
+    with running(name, ["app", "serve"], environment) as server:
         yield server
 
 

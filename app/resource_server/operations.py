@@ -58,7 +58,10 @@ def needed_scopes(body: bytes, requirements: Requirements) -> frozenset[str]:
     Raises:
         UnreadableBody: it is not JSON.
     """
-    return frozenset().union(*(requirements.of(*operation) for operation in parse_operations(body)))
+    needed: frozenset[str] = frozenset()
+    for method, params in parse_operations(body):
+        needed |= requirements.of(method, params)
+    return needed
 
 
 async def read_body(receive: Receive) -> tuple[bytes, Receive]:

@@ -25,8 +25,9 @@ _declarations = 0
 def requires(*scopes: str) -> Callable[[_Function], _Function]:
     """Declare that a tool, prompt or resource needs these scopes, all of them.
 
-    It stands above or below the line that registers the function, and leaves the function as it is: whoever calls it
-    from Python is not asked. What the resource needs for everything need not be repeated.
+    It stands above or below the line that registers the function, counts wherever the function is registered, and
+    leaves it as it is: whoever calls it from Python is not asked. What the resource needs for everything need not be
+    repeated.
 
     Raises:
         ValueError: no scope is named, or one that is none.
@@ -82,11 +83,7 @@ class Requirements:
         if not isinstance(params, Mapping):
             return _NOTHING
         if method == "completion/complete":
-            # What is proposed for an argument tells of what lies behind it.
-            params = params.get("ref")
-            if not isinstance(params, Mapping):
-                return _NOTHING
-            method = "prompts/get" if params.get("type") == "ref/prompt" else "resources/read"
+            return self._of_completion(params)
         key = params.get("uri" if method == "resources/read" else "name")
         if not isinstance(key, str):
             return _NOTHING
@@ -95,6 +92,14 @@ class Requirements:
         if method == "prompts/get":
             return self._of_prompt(key)
         return self._of_resource(key) if method == "resources/read" else _NOTHING
+
+    def _of_completion(self, params: Mapping[Any, Any]) -> frozenset[str]:
+        """What is proposed for an argument tells of what lies behind it."""
+        reference = params.get("ref")
+        if not isinstance(reference, Mapping):
+            return _NOTHING
+        is_prompt = reference.get("type") == "ref/prompt"
+        return self.of("prompts/get" if is_prompt else "resources/read", reference)
 
     def _of_prompt(self, name: str) -> frozenset[str]:
         prompt = self._prompts.get_prompt(name)
