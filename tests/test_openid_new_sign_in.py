@@ -1,9 +1,11 @@
 """A new sign-in (`prompt=login`, `max_age`: OpenID Connect Core §3.1.2.1): no old session passes for a new one."""
 
+from datetime import timedelta
+
 import pytest
 
 from app.authorization_server.authentication import PROMPTS
-from tests.front_channel import assert_html, assert_page, is_consent, no_effect
+from tests.front_channel import assert_html, assert_page, change, is_consent, no_effect
 from tests.support.world import World, answer_of, forms_of
 from tests.test_access_tokens import segments
 from tests.test_openid_requests import OPENID, fields_of
@@ -93,6 +95,24 @@ async def test_the_old_session_approves_nothing_even_with_a_good_form(world: Wor
     assert "code" in answer_of(
         (await world.decide(browser, signed_in.headers["location"])).headers["location"]
     )
+
+
+@pytest.mark.parametrize("changes", [{"prompt": "login"}, {"max_age": "0"}])
+@pytest.mark.parametrize("ahead", [-30, 0, 30])
+async def test_rac_11_clocks_of_replicas_that_differ_let_no_old_session_pass_and_stop_nobody(
+    world: World, changes: dict[str, str], ahead: int
+) -> None:
+    """The sign-in reached a replica whose clock is ahead or behind, and so does the next."""
+    client, browser = await world.register(), await world.signed_in_browser()
+    await change(
+        world, "UPDATE sessions SET created_at = :at", at=world.clock.now() + timedelta(seconds=ahead)
+    )
+    asked = await world.authorize(browser, client, scope=OPENID, **changes)
+    assert asked.headers["location"].startswith("/login?request=")
+    world.clock.advance(seconds=-5)
+    signed_in = await world.sign_in(browser, at=asked.headers["location"])
+    answer = await world.decide(browser, signed_in.headers["location"])
+    assert "code" in answer_of(answer.headers["location"])
 
 
 async def test_max_age_that_is_kept_asks_for_nothing(world: World) -> None:

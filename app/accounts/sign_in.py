@@ -49,17 +49,25 @@ async def renew_hash(tx: Transaction, passwords: Passwords, user: User, password
 
 
 async def start_session(
-    tx: Transaction, keys: Keys, user: User, origin: Origin, device: str, user_agent: str | None
+    tx: Transaction,
+    keys: Keys,
+    user: User,
+    origin: Origin,
+    device: str,
+    user_agent: str | None,
+    at: datetime,
 ) -> str:
     """Sign a browser in under a new session id, which only the cookie knows; returns that id.
 
-    `device` names the browser, which this person is known to use from now on.
+    Args:
+        device: names the browser, which this person is known to use from now on.
+        at: the time of the sign-in that apps are told.
     """
     session_id = mint(SESSION)
     session = Session(
         id_hash=keys.hash(session_id),
         user_id=user.id,
-        created_at=origin.now,
+        created_at=at,
         last_seen_at=origin.now,
         expires_at=origin.now + ABSOLUTE,
         source=origin.source,

@@ -29,6 +29,7 @@ _LONGEST_NONCE = 512
 _LONGEST_LOGIN_HINT = 200
 _SECONDS = re.compile(r"[0-9]+\Z")
 _MOST_DIGITS = 9  # 31 years; no session is so old
+_NEXT = timedelta(microseconds=1)  # the finest that both databases tell apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,12 @@ class Demand:
         if sign_in is None or self.subject not in {None, sign_in.user_id}:
             return False
         return self.signed_in_after is None or sign_in.at >= self.signed_in_after
+
+    def time_of_sign_in(self, now: datetime) -> datetime:
+        """The time of a sign-in that is made for the request, which came first: whatever the clock says of the replica
+        that it reached.
+        """
+        return max(now, self.signed_in_after or now)
 
 
 def parse(parameters: Parameters, policy: Policy) -> AuthenticationRequest:
@@ -106,10 +113,7 @@ def check(
         LoginRequired, ConsentRequired: as the head of this file says.
     """
     subject = _subject_of_hint(asked.id_token_hint, client_id, signing_keys, policy)
-    earliest = [now] if LOGIN in asked.prompts else []
-    if asked.max_age is not None:
-        earliest.append(now - asked.max_age)
-    demand = Demand(max(earliest, default=None), subject)
+    demand = Demand(_earliest(asked, sign_in, now), subject)
     if NONE in asked.prompts:
         unknown_hint = asked.id_token_hint is not None and subject is None
         if unknown_hint or not demand.is_met_by(sign_in):
@@ -121,6 +125,14 @@ def check(
 def demand_of(request: AuthorizationRequest) -> Demand:
     """Which sign-in may answer a request that waits."""
     return Demand(request.signed_in_after, request.subject)
+
+
+def _earliest(asked: AuthenticationRequest, sign_in: SignIn | None, now: datetime) -> datetime | None:
+    """The earliest sign-in that is enough."""
+    if LOGIN in asked.prompts or asked.max_age == timedelta(0):
+        # Never the one that is there, even if the clock of the replica that it reached is ahead of this one's.
+        return now if sign_in is None else max(now, sign_in.at + _NEXT)
+    return None if asked.max_age is None else now - asked.max_age
 
 
 def _max_age(value: str | None) -> timedelta | None:

@@ -120,7 +120,8 @@ async def sign_in(
             # Whoever was signed in before is so no longer, on the server too (ASVS 7.2.4).
             await store.delete_sessions(tx, services.keys.hashes(browser.session_id))
         agent = http.headers.get("user-agent")
-        session_id = await start_session(tx, services.keys, user, origin, browser.id, agent)
+        at = demand_of(waiting.request).time_of_sign_in(origin.now) if waiting else origin.now
+        session_id = await start_session(tx, services.keys, user, origin, browser.id, agent, at)
     await services.limits.forget_tries(username, origin.source, device)
     onward = services.address.path(view.onward)
     response = RedirectResponse(onward, 303, {"Cache-Control": "no-store"})
