@@ -42,6 +42,7 @@ from app.resource_server.revocations import Revocations
 from app.resource_server.verifier import AccessTokenVerifier, Verifier
 from app.routers import (
     authorize,
+    client_configuration,
     device_authorization,
     discovery,
     health,
@@ -152,6 +153,7 @@ def create_app(
     for module in (
         discovery,
         registration,
+        client_configuration,
         token,
         revocation,
         introspection,

@@ -128,15 +128,16 @@ async def test_migrate_makes_the_tables_and_may_be_repeated(folder: Path) -> Non
     assert "password" not in created.data
 
 
-@pytest.mark.parametrize("group", ["", "users", "clients", "grants"])
+@pytest.mark.parametrize("group", ["", "users", "clients", "grants", "initial-access-tokens"])
 def test_help_names_what_works(folder: Path, group: str) -> None:
     result = command_line("sqlite+aiosqlite:///x.db", folder).inside(*group.split(), "--help")
 
     assert result.code == 0
     expected = {
-        "": {"serve", "migrate", "purge", "users", "clients", "grants"},
+        "": {"serve", "migrate", "purge", "users", "clients", "grants", "initial-access-tokens"},
         "users": {"create", "list", "disable", "enable", "reset-password"},
         "clients": {"list", "show", "disable", "enable", "delete"},
         "grants": {"list", "revoke"},
+        "initial-access-tokens": {"create", "list", "revoke"},
     }[group]
     assert all(name in result.output for name in expected)

@@ -1,21 +1,51 @@
-"""Dynamic client registration (RFC 7591)."""
+"""Dynamic client registration (RFC 7591).
+
+Refuses, in this order:
+ 1. anyone, where registration is closed                                    access_denied
+ 2. an initial access token that is not good, or none where one is needed   invalid_token
+ 3. metadata that is not acceptable                                         invalid_redirect_uri or _client_metadata
+ 4. what the operator's hook turns away                                     access_denied
+ 5. the last use of a token, when someone was faster                        invalid_token
+ 6. a registration for which there is no room                               temporarily_unavailable
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 from app.audit import Origin, record, record_clients_deleted
-from app.authorization_server import housekeeping, registration_store, store
+from app.authorization_server import housekeeping, initial_access_tokens, registration_store, store
 from app.authorization_server.client_metadata import check_metadata, fingerprint
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.database import Transaction
 from app.hooks import Hooks, Registration
-from app.oauth.credentials import CLIENT_SECRET, Keys, mint, mint_id
-from app.oauth.errors import OAuthError
+from app.oauth.credentials import (
+    CLIENT_SECRET,
+    INITIAL_ACCESS_TOKEN,
+    REGISTRATION_ACCESS_TOKEN,
+    Keys,
+    mint,
+    mint_id,
+)
+from app.oauth.errors import InvalidToken, OAuthError
+from app.oauth.features import Feature
 from app.rows import values_of
 
 # Each registration takes up to so many with it whose time is over, so that they never become many.
 _SWEPT = 10
+
+
+class RegistrationClosed(OAuthError):
+    """Nobody registers here; the operator makes the clients."""
+
+    error = "access_denied"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Registration is closed here; ask the operator of this server for a client.",
+            reason="registration_closed",
+        )
 
 
 class RegistrationsFull(OAuthError):
@@ -34,13 +64,14 @@ class RegistrationsFull(OAuthError):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A client that was just registered, with the secret that is shown once."""
+    """A client, with those of its secrets that are known now: only their hashes are stored."""
 
     client: Client
-    secret: str | None
+    secret: str | None = None
+    registration_token: str | None = None
 
-    def response(self) -> dict[str, Any]:
-        """The client information response (RFC 7591 §3.2.1)."""
+    def response(self, issuer: str) -> dict[str, Any]:
+        """The client information response (RFC 7591 §3.2.1, RFC 7592 §3)."""
         client = self.client
         body: dict[str, Any] = {
             "client_id": client.client_id,
@@ -55,32 +86,52 @@ class Registered:
             body["client_name"] = client.client_name
         if client.scope is not None:
             body["scope"] = client.scope
-        if self.secret is not None:
-            body["client_secret"] = self.secret
+        if client.secret_hash is not None:
             body["client_secret_expires_at"] = (
                 int(client.secret_expires_at.timestamp()) if client.secret_expires_at else 0
             )
+        if self.secret is not None:
+            body["client_secret"] = self.secret
+        if self.registration_token is not None:
+            body["registration_access_token"] = self.registration_token
+            body["registration_client_uri"] = f"{issuer}/oauth/register/{client.client_id}"
         return body
 
 
 async def register(
-    tx: Transaction, keys: Keys, policy: Policy, hooks: Hooks, metadata: object, origin: Origin
+    tx: Transaction,
+    keys: Keys,
+    policy: Policy,
+    hooks: Hooks,
+    metadata: object,
+    bearer: str | None,
+    origin: Origin,
 ) -> Registered:
     """Check the metadata in the order of RFC 7591 §2 and store the client.
 
     Fields that this server does not know, or that only it may decide (`client_id`, `client_secret` and the like),
     are ignored.
 
+    Args:
+        bearer: the token that came along. With an initial access token the operator vouches: such a registration is
+            not counted against the cap and never goes by itself.
+
     Raises:
-        InvalidRedirectURI, InvalidClientMetadata: RFC 7591 §3.2.2.
-        Refused: the operator's hook turned it away.
-        RegistrationsFull: the cap is reached, and no registration may go for this one.
+        RegistrationClosed, InvalidToken, InvalidRedirectURI, InvalidClientMetadata, Refused, RegistrationsFull: as the
+            head of this file says.
     """
+    presented = await _admit(tx, keys, policy, bearer, origin)
     checked = check_metadata(metadata, policy, default_auth_method="client_secret_basic")
     await hooks.registration(Registration("dynamic", values_of(checked), origin.source))
+    if presented is not None:
+        await initial_access_tokens.spend(tx, keys, presented, origin.now)
+    else:
+        await _make_room(tx, policy, origin)
     public = checked.token_endpoint_auth_method == "none"  # noqa: S105 - a method, not a secret
     secret = None if public else mint(CLIENT_SECRET)
     lifetime = policy.client_secret_lifetime
+    managed = policy.has(Feature.REGISTRATION_MANAGEMENT)
+    registration_token = mint(REGISTRATION_ACCESS_TOKEN) if managed else None
     client = Client(
         client_id=mint_id("client_"),
         **values_of(checked),
@@ -88,15 +139,34 @@ async def register(
         secret_expires_at=origin.now + lifetime if secret and lifetime else None,
         registration="dynamic",
         registered_from=origin.source,
+        registered_with=presented.token.id if presented else None,
         created_at=origin.now,
         last_used_at=None,
         disabled_at=None,
         fingerprint=fingerprint(checked),
+        registration_token_hash=keys.hash(registration_token) if registration_token else None,
     )
-    await _make_room(tx, policy, origin)
     await store.add_client(tx, client)
     await record(tx, "client.registered", origin, client_id=client.client_id)
-    return Registered(client, secret)
+    return Registered(client, secret, registration_token)
+
+
+async def _admit(
+    tx: Transaction, keys: Keys, policy: Policy, bearer: str | None, origin: Origin
+) -> initial_access_tokens.Presented | None:
+    """The initial access token with which someone comes; None for someone who needs none.
+
+    Raises:
+        RegistrationClosed, InvalidToken.
+    """
+    if policy.registration == "closed":
+        raise RegistrationClosed
+    # Clients send tokens of all kinds along; where none is needed, only one that is meant for this is looked at.
+    if bearer is not None and (policy.registration == "token" or bearer.startswith(INITIAL_ACCESS_TOKEN)):
+        return await initial_access_tokens.check(tx, keys, bearer, origin.now)
+    if policy.registration == "token":
+        raise InvalidToken("An initial access token is required.", presented=False, reason="no_initial_token")
+    return None
 
 
 async def _make_room(tx: Transaction, policy: Policy, origin: Origin) -> None:

@@ -19,22 +19,26 @@ async def add_client(tx: Transaction, client: Client) -> None:
 
 async def find_client(tx: Transaction, client_id: str) -> Client | None:
     """The client with this id."""
+    if "\x00" in client_id:  # PostgreSQL refuses even to be asked
+        return None
     row = (await tx.execute(sa.select(clients).where(clients.c.client_id == client_id))).one_or_none()
     return Client(**row._mapping) if row else None
 
 
 async def hold_client(tx: Transaction, client_id: str) -> Client | None:
     """The client with this id, kept as it is until the transaction ends."""
+    if "\x00" in client_id:
+        return None
     statement = sa.select(clients).where(clients.c.client_id == client_id).with_for_update(key_share=True)
     row = (await tx.execute(statement)).one_or_none()
     return Client(**row._mapping) if row else None
 
 
-async def list_clients(tx: Transaction, limit: int, offset: int) -> Sequence[Client]:
-    """Clients, the newest first."""
-    statement = sa.select(clients).order_by(clients.c.created_at.desc(), clients.c.client_id)
-    rows = await tx.execute(statement.limit(limit).offset(offset))
-    return [Client(**row._mapping) for row in rows]
+async def update_client(tx: Transaction, client: Client) -> None:
+    """Take over what a client registered anew."""
+    values = values_of(client)
+    del values["client_id"]
+    await tx.execute(sa.update(clients).where(clients.c.client_id == client.client_id).values(values))
 
 
 async def update_document(tx: Transaction, client: Client) -> None:

@@ -7,7 +7,7 @@ import logging
 
 import typer
 
-from app.cli import clients, grants, purge, serve, users
+from app.cli import clients, grants, initial_access_tokens, purge, serve, users
 
 cli = typer.Typer(
     name="ostiary",
@@ -22,6 +22,7 @@ cli.command()(purge.purge)
 cli.add_typer(users.commands, name="users")
 cli.add_typer(clients.commands, name="clients")
 cli.add_typer(grants.commands, name="grants")
+cli.add_typer(initial_access_tokens.commands, name="initial-access-tokens")
 
 
 def main() -> None:

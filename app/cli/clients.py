@@ -1,12 +1,13 @@
 """`ostiary clients …`"""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from app.audit import Origin
 from app.authorization_server import grant_store, revocation, store
+from app.authorization_server.client_list import ClientFilter, list_alike, list_clients
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.cli.context import Command, run
@@ -20,22 +21,42 @@ _COLUMNS = (
     "client_id", "client_name", "registration", "token_endpoint_auth_method", "created_at", "last_used_at",
     "disabled_at",
 )  # fmt: skip
+Came = Literal["dynamic", "document", "manual"]
 ClientArgument = Annotated[str, typer.Argument(help="The client's id.")]
 
 
 @commands.command("list")
 def list_(
+    name: Annotated[str | None, typer.Option(help="Only those with this in their name.")] = None,
+    registration: Annotated[Came | None, typer.Option(help="Only those that came like this.")] = None,
+    never_used: Annotated[
+        bool, typer.Option("--never-used", help="Only those that nobody approved.")
+    ] = False,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Only disabled ones.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="A line for each, however alike.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 100,
     offset: Annotated[int, typer.Option(min=0, max=2**31, help="How many to leave out.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Who registered, the newest first."""
+    """Who registered, the newest first; registrations that say the same stand in one line, as their newest."""
+    wanted = ClientFilter(registration, name, never_used, disabled)
 
     async def action(command: Command) -> list[dict[str, Any]]:
         async with command.database.reading() as tx:
-            return [_row(client) for client in await store.list_clients(tx, limit, offset)]
+            if everyone:
+                return [_row(client) for client in await list_clients(tx, wanted, limit, offset)]
+            alike = await list_alike(tx, wanted, limit, offset)
+            return [
+                {
+                    **_row(group.client),
+                    "last_used_at": group.last_used_at,
+                    "registrations": group.registrations,
+                }
+                for group in alike
+            ]
 
-    show_rows(run(action), _COLUMNS, as_json)
+    columns = _COLUMNS if everyone else (*_COLUMNS, "registrations")
+    show_rows(run(action), columns, as_json)
 
 
 @commands.command("show")
@@ -111,6 +132,7 @@ def _details(client: Client) -> dict[str, Any]:
         "grant_types": client.grant_types,
         "scope": client.scope,
         "registered_from": client.registered_from,
+        "registered_with": client.registered_with,
         "information": client.information,
         "secret_expires_at": client.secret_expires_at,
     }

@@ -20,6 +20,8 @@ REFRESH_TOKEN = "ost_refresh_"  # noqa: S105 - a prefix, not a secret
 DEVICE_CODE = "ost_device_"
 CLIENT_SECRET = "ost_secret_"  # noqa: S105 - a prefix, not a secret
 PUSHED_REQUEST = "ost_request_"
+REGISTRATION_ACCESS_TOKEN = "ost_registration_"  # noqa: S105 - a prefix, not a secret
+INITIAL_ACCESS_TOKEN = "ost_initial_"  # noqa: S105 - a prefix, not a secret
 SESSION = "ost_session_"
 BROWSER = "ost_browser_"
 

@@ -123,9 +123,21 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("get", "/.well-known/jwks.json"): Operation("The public signing keys.", (200,)),
     ("post", "/oauth/register"): Operation(
         "Register a client (RFC 7591).",
-        (201, 403, 404, *_MACHINES),
+        (201, 403, *_MACHINES),
         body=_CLIENT_METADATA,
         security=("token",),
+    ),
+    ("get", "/oauth/register/{client_id}"): Operation(
+        "What the client registered (RFC 7592 §2.1).", (200, 403, 404, *_MACHINES), security=("token",)
+    ),
+    ("put", "/oauth/register/{client_id}"): Operation(
+        "Replace what the client registered (RFC 7592 §2.2).",
+        (200, 403, 404, *_MACHINES),
+        body=_CLIENT_METADATA,
+        security=("token",),
+    ),
+    ("delete", "/oauth/register/{client_id}"): Operation(
+        "Remove the client (RFC 7592 §2.3).", (204, 403, 404, *_MACHINES), security=("token",)
     ),
     ("post", "/oauth/token"): Operation(
         "The token endpoint (OAuth 2.1 §3.2).",

@@ -24,7 +24,7 @@ def open_to_browsers(app: ASGIApp) -> CORSMiddleware:
     return CORSMiddleware(
         app,
         allow_origins=["*"],
-        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+        allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
         allow_headers=["*"],
         expose_headers=list(_EXPOSED),
         max_age=86400,

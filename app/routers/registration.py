@@ -7,19 +7,44 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse
 
 from app.authorization_server.registration import register as register_client
-from app.oauth.errors import InvalidClientMetadata
-from app.routers.dependencies import NO_STORE, OriginDep, ServicesDep, TransactionDep
+from app.oauth.credentials import INITIAL_ACCESS_TOKEN
+from app.oauth.errors import InvalidClientMetadata, InvalidToken
+from app.routers.dependencies import (
+    NO_STORE,
+    AuthorizationDep,
+    OriginDep,
+    ServicesDep,
+    TransactionDep,
+)
 
 router = APIRouter(prefix="/oauth", tags=["oauth"])
 
 
-async def read_metadata(request: Request, services: ServicesDep, origin: OriginDep) -> object:
-    """The JSON body of a registration, once this address has not registered too much.
+def read_bearer(authorization: AuthorizationDep) -> str | None:
+    """The bearer token that came along, if one did."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+OptionalBearerDep = Annotated[str | None, Depends(read_bearer)]
+
+
+async def count_registration(services: ServicesDep, origin: OriginDep, bearer: OptionalBearerDep) -> None:
+    """Count what everyone may do; who comes with an initial access token is only held up when it is not good.
 
     Raises:
-        TooManyRequests, InvalidClientMetadata.
+        TooManyRequests: this source registered too much.
     """
-    await services.limits.count_registration(origin.source)
+    if bearer is None or not bearer.startswith(INITIAL_ACCESS_TOKEN):
+        await services.limits.count_registration(origin.source)
+
+
+async def read_metadata(request: Request, _counted: Annotated[None, Depends(count_registration)]) -> object:
+    """The JSON body of a registration or an update.
+
+    Raises:
+        InvalidClientMetadata.
+    """
     media_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
     if media_type != "application/json":
         raise InvalidClientMetadata("Content-Type must be application/json.")
@@ -35,13 +60,23 @@ async def read_metadata(request: Request, services: ServicesDep, origin: OriginD
     return metadata
 
 
+MetadataDep = Annotated[object, Depends(read_metadata)]
+
+
 @router.post("/register", status_code=201)
 async def register(
-    metadata: Annotated[object, Depends(read_metadata)],
+    metadata: MetadataDep,
+    bearer: OptionalBearerDep,
     services: ServicesDep,
     origin: OriginDep,
     tx: TransactionDep,
 ) -> JSONResponse:
     """Dynamic client registration (RFC 7591 §3)."""
-    registered = await register_client(tx, services.keys, services.policy, services.hooks, metadata, origin)
-    return JSONResponse(registered.response(), 201, NO_STORE)
+    try:
+        registered = await register_client(
+            tx, services.keys, services.policy, services.hooks, metadata, bearer, origin
+        )
+    except InvalidToken:
+        await services.limits.count_client_failure(origin.source, None)
+        raise
+    return JSONResponse(registered.response(services.policy.issuer), 201, NO_STORE)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx2
 
+from tests.command_line import command_line
 from tests.processes import flow
 from tests.support.process import ServerProcess, running_pair
 from tests.support.world import REDIRECT_URI
@@ -15,10 +16,13 @@ AT_ONCE = 200
 _COUNT = "SELECT count(*) FROM clients"
 
 
-async def _register(http: httpx2.AsyncClient, at: ServerProcess, number: int) -> int:
+async def _register(
+    http: httpx2.AsyncClient, at: ServerProcess, number: int, token: str | None = None
+) -> int:
     body = {"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "none"}
     # Each from an address of its own: the limit per address is another matter.
     headers = {"x-forwarded-for": f"198.18.{number // 250}.{number % 250 + 1}"}
+    headers |= {"authorization": f"Bearer {token}"} if token else {}
     return (await http.post(f"{at.url}/oauth/register", json=body, headers=headers)).status_code
 
 
@@ -42,3 +46,18 @@ async def test_rac_7_two_hundred_registrations_at_once_never_pass_the_cap(
             # Each of the old ones made room for one that came.
             assert Counter(second) == {201: CAP, 503: AT_ONCE - CAP}
             assert await database.fetchval(_COUNT) == CAP
+
+
+async def test_reg_21_of_twenty_registrations_with_the_last_use_of_a_token_exactly_one_succeeds(
+    untouched_database: str, folder: Path
+) -> None:
+    with running_pair(folder, untouched_database, REGISTRATION="token") as pair:
+        run = command_line(untouched_database, folder)
+        async with flow.connections() as http, flow.sql(untouched_database) as database:
+            for number_of_round in range(1, 11):
+                made = (await run("initial-access-tokens", "create", "--uses", "1", "--json")).data
+                statuses = await asyncio.gather(
+                    *(_register(http, pair[number % 2], number, made["token"]) for number in range(20))
+                )
+                assert Counter(statuses) == {201: 1, 401: 19}
+                assert await database.fetchval(_COUNT) == number_of_round

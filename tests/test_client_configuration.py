@@ -1,0 +1,603 @@
+"""The client configuration endpoint (RFC 7592): a client looks after its own registration, and after no other."""
+
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+
+from tests import back_channel
+from tests.front_channel import Standing, assert_page, change
+from tests.support.world import REDIRECT_URI, World, running_world
+
+pytest_plugins = ["tests.standing"]
+_numbers = itertools.count()
+JSON = {"content-type": "application/json"}
+CONFIDENTIAL = {"token_endpoint_auth_method": "client_secret_post"}
+EVIL = "https://evil.example/cb"
+
+
+def headers(client: Mapping[str, Any], scheme: str = "Bearer") -> dict[str, str]:
+    """The header that proves this client."""
+    return {"authorization": f"{scheme} {client['registration_access_token']}"}
+
+
+def metadata_of(client: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """What the client registered, as an update must send it; a change to `...` leaves a field out."""
+    server_made = {
+        "registration_access_token",
+        "registration_client_uri",
+        "client_secret_expires_at",
+        "client_id_issued_at",
+    }
+    fields = {name: value for name, value in client.items() if name not in server_made} | changes
+    return {name: value for name, value in fields.items() if value is not ...}
+
+
+async def read(world: World, client: Mapping[str, Any]) -> httpx2.Response:
+    """Ask what is registered."""
+    return await world.http.get(client["registration_client_uri"], headers=headers(client))
+
+
+async def update(world: World, client: Mapping[str, Any], **changes: Any) -> httpx2.Response:
+    """Replace the metadata by the same with these changes, each time from another address."""
+    content = json.dumps(metadata_of(client, **changes))
+    number = next(_numbers)
+    async with world.machine(f"198.18.{number // 250}.{number % 250 + 1}") as machine:
+        return await machine.put(
+            client["registration_client_uri"], content=content, headers={**headers(client), **JSON}
+        )
+
+
+async def remove(world: World, client: Mapping[str, Any]) -> httpx2.Response:
+    """Ask to be removed."""
+    return await world.http.delete(client["registration_client_uri"], headers=headers(client))
+
+
+def assert_refused(answer: httpx2.Response, status: int, error: str) -> None:
+    """A JSON error; a bearer challenge with a 401."""
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"] == error, answer.text
+    assert back_channel.DESCRIPTION.fullmatch(answer.json()["error_description"])
+    assert "no-store" in answer.headers["cache-control"]
+    if status == 401:
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+# ------------------------------------------------------------------------------------------ registration
+async def test_a_registration_tells_where_it_is_looked_after_and_with_what(standing: Standing) -> None:
+    world = standing.world
+    client = await world.register()
+
+    assert client["registration_client_uri"] == (
+        f"{world.settings.public_url}/oauth/register/{client['client_id']}"
+    )
+    assert client["registration_access_token"].startswith("ost_registration_")
+    stored = await world.rows("SELECT * FROM clients WHERE client_id = :id", id=client["client_id"])
+    assert client["registration_access_token"] not in str(stored)
+
+
+async def test_with_the_feature_off_there_is_neither_field_nor_endpoint(
+    make_world: Callable[..., Any],
+) -> None:
+    before = await (await make_world()).register()
+    world = await make_world(features_off="registration_management")
+    client = await world.register()
+
+    assert not [name for name in client if name.startswith("registration_")]
+    for method in ("GET", "PUT", "DELETE"):
+        answer = await world.http.request(
+            method, before["registration_client_uri"], headers={**headers(before), **JSON}, content=b"{}"
+        )
+        assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+
+
+async def test_below_a_path_prefix_the_address_has_it_too(make_world: Callable[..., Any]) -> None:
+    world = await make_world(public_url="http://localhost:8000/ostiary")
+    client = await world.register()
+    assert client["registration_client_uri"].startswith("http://localhost:8000/ostiary/oauth/register/")
+    assert (await read(world, client)).json()["client_id"] == client["client_id"]
+
+
+# ------------------------------------------------------------------------------------------ who may
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("authorization", "challenge"),
+    [
+        pytest.param(None, "Bearer", id="MGT-1-none"),
+        pytest.param("Bearer", "Bearer", id="MGT-1-empty"),
+        pytest.param("Bearer  ", "Bearer", id="MGT-1-blank"),
+        pytest.param("Basic Y2xpZW50OnNlY3JldA==", "Bearer", id="MGT-1-other-scheme"),
+        pytest.param("Bearer ost_registration_wrong", "invalid_token", id="MGT-1-wrong"),
+        pytest.param("Bearer \xe4\xf6", "invalid_token", id="MGT-1-not-ascii"),
+        pytest.param("Bearer " + "x" * 5000, "invalid_token", id="MGT-1-long"),
+        pytest.param("{token} x", "Bearer", id="MGT-1-token-as-scheme"),
+        pytest.param("Bearer {token}x", "invalid_token", id="MGT-1-one-letter-more"),
+        pytest.param("Bearer {other}", "invalid_token", id="MGT-2-of-another-client"),
+        pytest.param("Bearer {access_token}", "invalid_token", id="MGT-1-access-token"),
+        pytest.param("Bearer {secret}", "invalid_token", id="MGT-1-client-secret"),
+    ],
+)
+async def test_nobody_else_looks_after_a_registration(
+    standing: Standing, method: str, authorization: str | None, challenge: str
+) -> None:
+    world = standing.world
+    client = await standing.client(client_name="Mine", **CONFIDENTIAL)
+    other = await standing.client(client_name="Other")
+    if "{access_token}" in (authorization or ""):
+        tokens = await world.tokens(client)
+    else:
+        tokens = {"access_token": ""}
+    sent: dict[str, Any] = {}
+    if authorization is not None:
+        sent["authorization"] = authorization.format(
+            token=client["registration_access_token"],
+            other=other["registration_access_token"],
+            secret=client["client_secret"],
+            access_token=tokens["access_token"],
+        ).encode("latin-1")
+    body = metadata_of(client, redirect_uris=[EVIL])
+
+    async with back_channel.no_effect(world):
+        answer = await world.http.request(
+            method, client["registration_client_uri"], headers={**sent, **JSON}, content=json.dumps(body)
+        )
+
+    assert_refused(answer, 401, "invalid_token")
+    assert challenge in answer.headers["www-authenticate"]
+    if challenge == "Bearer":
+        # RFC 6750 §3.1: no error code for someone who sent nothing.
+        assert "error" not in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    "client_id", ["client_unknown", "x", "%00", "a%00b", "..", "%2e%2e", "\u00e4", "x" * 3000, "%ff"]
+)
+async def test_a_client_that_is_not_there_is_told_like_a_wrong_token(
+    standing: Standing, method: str, client_id: str
+) -> None:
+    """RFC 7592 §2.1: nobody learns from the answer who is registered."""
+    world = standing.world
+    client = await standing.client()
+    address = f"/oauth/register/{quote(client_id, safe='%.')}"
+    answer = await world.http.request(
+        method, address, headers={**headers(client), **JSON}, content=json.dumps(metadata_of(client))
+    )
+    # Clients of HTTP take dots out of the path themselves.
+    expected = (404, "not_found") if client_id == ".." else (401, "invalid_token")
+    assert (answer.status_code, answer.json()["error"]) in {expected, (405, "invalid_request")}
+    assert answer.status_code == 401 or "." in client_id or "%2e" in client_id
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_scheme_is_written_in_any_case(standing: Standing, scheme: str) -> None:
+    client = await standing.client()
+    answer = await standing.world.http.get(client["registration_client_uri"], headers=headers(client, scheme))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_other_methods_are_not_allowed(standing: Standing, method: str) -> None:
+    client = await standing.client()
+    answer = await standing.world.http.request(
+        method, client["registration_client_uri"], headers=headers(client)
+    )
+    assert_refused(answer, 405, "invalid_request")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_a_disabled_client_stays_as_the_operator_left_it(world: World, method: str) -> None:
+    client = await world.register()
+    await back_channel.disable_client(world, client)
+    async with back_channel.no_effect(world):
+        answer = await world.http.request(
+            method,
+            client["registration_client_uri"],
+            headers={**headers(client), **JSON},
+            content=json.dumps(metadata_of(client)),
+        )
+    assert_refused(answer, 403, "access_denied")
+
+
+async def test_mgt_1_guesses_are_counted(world: World) -> None:
+    client = await world.register()
+    statuses = []
+    async with world.machine("198.51.100.9") as guesser:
+        for number in range(70):
+            answer = await guesser.get(
+                client["registration_client_uri"], headers={"authorization": f"Bearer guess{number}"}
+            )
+            statuses.append(answer.status_code)
+    assert statuses == [401] * 60 + [429] * 10
+    assert (await read(world, client)).status_code == 200
+
+
+async def test_a_token_proven_under_the_previous_key_is_kept_under_the_present_one(
+    database_url: str,
+) -> None:
+    async with running_world(database_url) as before:
+        client = await before.register()
+    key = "another secret key, long enough too"
+    old = before.settings.secret_key
+    async with running_world(database_url, secret_key=key, secret_key_previous=old) as between:
+        assert (await read(between, client)).status_code == 200
+    async with running_world(database_url, secret_key=key) as after:
+        assert (await read(after, client)).status_code == 200
+        assert (await update(after, client, client_name="Renamed")).status_code == 200
+
+
+# ------------------------------------------------------------------------------------------ reading
+async def test_a_client_reads_what_it_registered(standing: Standing) -> None:
+    client = await standing.world.register(
+        client_name="Reader", client_uri="https://app.example/", scope="mcp profile", contacts=["a@b.example"]
+    )
+    answer = await read(standing.world, client)
+    assert answer.status_code == 200
+    assert "no-store" in answer.headers["cache-control"]
+    assert answer.json() == client
+
+
+async def test_a_secret_is_shown_once(standing: Standing) -> None:
+    """Only its hash is stored; RFC 7592 §2.1 would let the server make a new one, which a lost answer would lose."""
+    client = await standing.world.register(**CONFIDENTIAL)
+    answer = (await read(standing.world, client)).json()
+    assert answer == {name: value for name, value in client.items() if name != "client_secret"}
+    assert answer["client_secret_expires_at"] == 0
+
+
+# ------------------------------------------------------------------------------------------ replacing
+async def test_an_update_replaces_everything(standing: Standing) -> None:
+    world = standing.world
+    client = await world.register(
+        client_name="Before", client_uri="https://app.example/", contacts=["a@b.example"], scope="mcp"
+    )
+    answer = await update(
+        world,
+        client,
+        client_name="After",
+        client_uri=...,
+        contacts=...,
+        scope=...,
+        redirect_uris=["https://app.example/new"],
+        grant_types=["authorization_code"],
+    )
+
+    assert answer.status_code == 200, answer.text
+    changed = answer.json()
+    assert changed["client_name"] == "After"
+    assert changed["redirect_uris"] == ["https://app.example/new"]
+    assert changed["grant_types"] == ["authorization_code"]
+    assert not {"client_uri", "contacts", "scope"} & changed.keys()
+    for name in ("client_id", "client_id_issued_at", "registration_client_uri", "registration_access_token"):
+        assert changed[name] == client[name]
+    assert (await read(world, client)).json() == changed
+
+
+async def test_an_update_whose_answer_was_lost_can_be_sent_again(standing: Standing) -> None:
+    client = await standing.world.register()
+    first, second = [await update(standing.world, client, client_name="Twice") for _ in range(2)]
+    assert first.json() == second.json()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"client_id": ...}, id="no-client_id"),
+        pytest.param({"client_id": "client_other"}, id="other-client_id"),
+        pytest.param({"client_id": ["x"]}, id="list-as-client_id"),
+        pytest.param({"client_id": None}, id="null-as-client_id"),
+        pytest.param({"registration_access_token": "x"}, id="registration_access_token"),
+        pytest.param({"registration_client_uri": "https://evil.example/"}, id="registration_client_uri"),
+        pytest.param({"client_secret_expires_at": 0}, id="client_secret_expires_at"),
+        pytest.param({"client_id_issued_at": None}, id="client_id_issued_at"),
+        pytest.param({"client_secret": "of my own choice"}, id="secret-of-its-own-choice"),
+        pytest.param({"client_secret": 7}, id="number-as-secret"),
+        pytest.param({"client_secret": {}}, id="object-as-secret"),
+        pytest.param({"token_endpoint_auth_method": "none"}, id="wants-no-secret"),
+        pytest.param({"token_endpoint_auth_method": "private_key_jwt"}, id="key-without-key"),
+        pytest.param({"token_endpoint_auth_method": "magic"}, id="unknown-method"),
+        pytest.param({"grant_types": ["client_credentials"]}, id="client-credentials"),
+        pytest.param({"grant_types": ["password"]}, id="password"),
+        pytest.param({"response_types": ["token"]}, id="implicit"),
+        pytest.param({"client_name": "x\u202e"}, id="deceiving-name"),
+        pytest.param({"client_name": 10**4000}, id="huge-number"),
+        pytest.param({"logo_uri": "javascript:alert(1)"}, id="javascript-logo"),
+        pytest.param({"scope": 'a"'}, id="malformed-scope"),
+        pytest.param({"contacts": [[[[[[1]]]]]]}, id="nested-contacts"),
+    ],
+)
+async def test_an_update_that_registration_would_refuse_or_that_takes_more_is_refused(
+    standing: Standing, changes: dict[str, Any]
+) -> None:
+    client = await standing.client(client_name="Unchanged", **CONFIDENTIAL)
+    await back_channel.refused(
+        standing.world, update(standing.world, client, **changes), 400, "invalid_client_metadata"
+    )
+
+
+@pytest.mark.parametrize(
+    "uris",
+    [
+        pytest.param([REDIRECT_URI, "http://evil.example/cb"], id="REG-4"),
+        pytest.param(["javascript:alert(1)"], id="REG-5"),
+        pytest.param([], id="REG-3"),
+        pytest.param(..., id="REG-3-missing"),
+    ],
+)
+async def test_redirect_uris_are_held_to_the_same_rules(standing: Standing, uris: Any) -> None:
+    client = await standing.client(client_name="Unchanged", **CONFIDENTIAL)
+    await back_channel.refused(
+        standing.world, update(standing.world, client, redirect_uris=uris), 400, "invalid_redirect_uri"
+    )
+
+
+async def test_a_public_client_does_not_become_one_with_a_secret(standing: Standing) -> None:
+    client = await standing.client()
+    await back_channel.refused(
+        standing.world, update(standing.world, client, **CONFIDENTIAL), 400, "invalid_client_metadata"
+    )
+    # Nor by leaving the method out, although registration would take client_secret_basic for meant.
+    left_out = await update(standing.world, client, token_endpoint_auth_method=...)
+    assert left_out.json()["token_endpoint_auth_method"] == "none"
+    assert "client_secret" not in left_out.json()
+
+
+async def test_a_public_client_has_no_secret_to_send(standing: Standing) -> None:
+    client = await standing.client()
+    await back_channel.refused(
+        standing.world, update(standing.world, client, client_secret="x"), 400, "invalid_client_metadata"
+    )
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_a_client_keeps_its_secret_and_may_send_it_otherwise(standing: Standing, sent: bool) -> None:
+    world = standing.world
+    client = await world.register(**CONFIDENTIAL)
+    secret = client["client_secret"] if sent else ...
+    answer = await update(
+        world, client, client_secret=secret, token_endpoint_auth_method="client_secret_basic"
+    )
+    assert answer.status_code == 200, answer.text
+    assert "client_secret" not in answer.json()
+
+    code = await world.code(client)
+    form = world.redemption({**client, "token_endpoint_auth_method": "none"}, code)
+    headers_ = back_channel.basic(client)
+    assert (await world.http.post("/oauth/token", data=form, headers=headers_)).status_code == 200
+
+
+async def test_a_secret_whose_time_is_over_is_replaced(world: World) -> None:
+    client = await world.register(**CONFIDENTIAL)
+    ends = world.clock.now() + timedelta(days=1)
+    await change(world, "UPDATE clients SET secret_expires_at = :ends", ends=_bound(world, ends))
+    assert (await read(world, client)).json()["client_secret_expires_at"] == int(ends.timestamp())
+    assert "client_secret" not in (await update(world, client)).json()
+    world.clock.advance(days=2)
+
+    renewed = (await update(world, client)).json()
+
+    assert renewed["client_secret"] != client["client_secret"]
+    assert renewed["client_secret_expires_at"] == 0
+    code = await world.code(client)
+    refused = await world.redeem(client, code)
+    assert refused.status_code == 401
+    assert (await world.redeem({**client, **renewed}, code)).status_code == 200
+
+
+def _bound(world: World, instant: Any) -> Any:
+    """An instant as this database's raw SQL takes it."""
+    return instant.replace(tzinfo=None).isoformat(" ") if world.database.is_sqlite else instant
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{", id="cut-off"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b'"x"', id="string"),
+        pytest.param(b"NaN", id="nan"),
+        pytest.param(b"[" * 200 + b"]" * 200, id="200-deep"),
+        pytest.param(b'{"a":' * 10_000, id="10000-deep"),
+        pytest.param(b'{"client_id": ' + b"9" * 50_000 + b"}", id="huge-number"),
+        pytest.param(b'{"client_id": "\\ud800"}', id="surrogate"),
+        pytest.param(b'{"client_id": "\\u0000"}', id="nul"),
+        pytest.param(b"\xff", id="not-utf-8"),
+    ],
+)
+async def test_a_body_that_is_no_metadata_is_refused(standing: Standing, content: bytes) -> None:
+    client = await standing.client()
+    async with back_channel.no_effect(standing.world):
+        answer = await standing.world.http.put(
+            client["registration_client_uri"], content=content, headers={**headers(client), **JSON}
+        )
+    assert_refused(answer, 400, "invalid_client_metadata")
+
+
+async def test_updates_count_as_registrations(make_world: Callable[..., Any]) -> None:
+    world = await make_world(registrations_per_minute=3)
+    client = await world.register()
+    body = json.dumps(metadata_of(client))
+    statuses = [
+        (
+            await world.http.put(
+                client["registration_client_uri"], content=body, headers={**headers(client), **JSON}
+            )
+        ).status_code
+        for _ in range(4)
+    ]
+    assert statuses == [200, 200, 429, 429]
+    assert (await read(world, client)).status_code == 200
+
+
+# ------------------------------------------------------------------------------------------ what it means for consent
+async def test_mgt_5_a_question_that_was_asked_before_the_change_is_not_approved(world: World) -> None:
+    client = await world.register(redirect_uris=["https://app.example/cb"])
+    await world.tokens(client)
+    browser = await world.signed_in_browser()
+    parked = await world.authorize(browser, client)
+    world.clock.advance(seconds=1)
+
+    answer = await update(world, client, redirect_uris=["https://app.example/cb", EVIL])
+
+    assert answer.status_code == 200
+    refused = await world.decide(browser, parked.headers["location"])
+    assert_page(refused)
+    # The next one asks, and says where the answer goes.
+    world.clock.advance(seconds=1)
+    again = await world.authorize(browser, client, redirect_uri=EVIL)
+    assert again.headers["location"].startswith("/consent/")
+    page = await browser.get(again.headers["location"])
+    assert "evil.example" in page.text
+
+
+async def test_mgt_5_a_code_from_before_the_change_is_not_redeemed_for_the_new_address(world: World) -> None:
+    client = await world.register(redirect_uris=["https://app.example/cb"])
+    code = await world.code(client)
+    world.clock.advance(seconds=1)
+    assert (await update(world, client, redirect_uris=[EVIL])).status_code == 200
+
+    answer = await world.redeem(client, code, redirect_uri=EVIL)
+
+    back_channel.assert_error(answer, 400, "invalid_grant")
+
+
+async def test_mgt_5_what_was_removed_gets_no_answer_any_more(world: World) -> None:
+    client = await world.register(redirect_uris=["https://app.example/cb", "https://app.example/old"])
+    browser = await world.signed_in_browser()
+    parked = await world.authorize(browser, client, redirect_uri="https://app.example/old")
+    assert (await update(world, client, redirect_uris=["https://app.example/cb"])).status_code == 200
+
+    assert_page(await world.decide(browser, parked.headers["location"]))
+    assert_page(await world.authorize(browser, client, redirect_uri="https://app.example/old"))
+
+
+async def test_an_update_that_says_nothing_new_to_people_disturbs_nobody(world: World) -> None:
+    client = await world.register()
+    browser = await world.signed_in_browser()
+    parked = await world.authorize(browser, client)
+    world.clock.advance(seconds=1)
+    assert (await update(world, client, software_version="2")).status_code == 200
+    assert (await world.decide(browser, parked.headers["location"])).status_code == 303
+
+
+async def test_mgt_5_connections_that_were_allowed_go_on(world: World) -> None:
+    client = await world.register()
+    tokens = await world.tokens(client)
+    world.clock.advance(seconds=1)
+    assert (await update(world, client, redirect_uris=[REDIRECT_URI, EVIL])).status_code == 200
+    assert (await world.call(tokens["access_token"])).status_code == 200
+    assert (await world.refresh(client, tokens["refresh_token"])).status_code == 200
+
+
+# ------------------------------------------------------------------------------------------ removing
+async def test_mgt_6_a_client_that_removes_itself_takes_everything_along(world: World) -> None:
+    client, other = await world.register(), await world.register(client_name="Other")
+    tokens, kept = await world.tokens(client), await world.tokens(other)
+    code = await world.code(client)
+    browser = await world.signed_in_browser()
+    parked = await world.authorize(browser, client)
+
+    answer = await remove(world, client)
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "no-store" in answer.headers["cache-control"]
+    assert (await world.call(tokens["access_token"])).status_code == 401
+    back_channel.assert_error(await world.refresh(client, tokens["refresh_token"]), 401, "invalid_client")
+    back_channel.assert_error(await world.redeem(client, code), 401, "invalid_client")
+    assert_page(await world.authorize(browser, client))
+    assert_page(await browser.get(parked.headers["location"]))
+    assert not await world.rows("SELECT 1 FROM grants WHERE client_id = :id", id=client["client_id"])
+    assert (await world.call(kept["access_token"])).status_code == 200
+
+    # What is gone has no token any more.
+    for again in (await read(world, client), await update(world, client), await remove(world, client)):
+        assert_refused(again, 401, "invalid_token")
+
+
+# ------------------------------------------------------------------------------------------ who has none
+async def test_clients_that_came_otherwise_have_no_configuration_endpoint(world: World) -> None:
+    client = await world.register()
+    await change(world, "UPDATE clients SET registration = 'manual', registration_token_hash = NULL")
+    for token in ("", "None", client["registration_access_token"]):
+        answer = await world.http.get(
+            client["registration_client_uri"], headers={"authorization": f"Bearer {token}"}
+        )
+        assert_refused(answer, 401, "invalid_token")
+
+
+# ------------------------------------------------------------------------------------------ browsers
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_browser_clients_of_any_origin_may_call_it(standing: Standing, method: str) -> None:
+    world = standing.world
+    client = await world.register()
+    asked = {
+        "origin": "https://chat.example",
+        "access-control-request-method": method,
+        "access-control-request-headers": "authorization, content-type",
+    }
+    preflight = await world.http.options(client["registration_client_uri"], headers=asked)
+    assert preflight.status_code == 200, preflight.text
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    assert method in preflight.headers["access-control-allow-methods"]
+
+    answer = await world.http.request(
+        method,
+        client["registration_client_uri"],
+        headers={**headers(client), **JSON, "origin": "https://chat.example"},
+        content=json.dumps(metadata_of(client)),
+    )
+    assert answer.status_code in {200, 204}
+    assert answer.headers["access-control-allow-origin"] == "*"
+    refused = await world.http.request(
+        method, client["registration_client_uri"], headers={"origin": "https://chat.example"}
+    )
+    assert refused.headers["access-control-allow-origin"] == "*"
+    assert "WWW-Authenticate" in refused.headers["access-control-expose-headers"]
+
+
+# ------------------------------------------------------------------------------------------ every field, every type
+WRONG: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    10**30,
+    "",
+    "\u0000",
+    "x" * 10_000,
+    [],
+    [None],
+    [[]],
+    {},
+    {"a": {}},
+    [0] * 500,
+]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("client_id", "client_name", "redirect_uris", "grant_types", "response_types", "scope", "contacts"),
+        *("token_endpoint_auth_method", "client_secret", "client_uri", "logo_uri", "tos_uri", "policy_uri"),
+        *("jwks", "jwks_uri", "software_id", "software_version", "application_type", "software_statement"),
+        *("token_endpoint_auth_signing_alg", "dpop_bound_access_tokens", "client_name#de"),
+    ],
+)
+async def test_no_field_of_any_type_breaks_the_server(standing: Standing, field: str) -> None:
+    world = standing.world
+    client = await standing.client(client_name="Bent", **CONFIDENTIAL)
+    for value in WRONG:
+        updated = await update(world, client, **{field: value})
+        assert updated.status_code in {200, 400}, (value, updated.text)
+        body = json.dumps({"redirect_uris": [REDIRECT_URI], field: value})
+        async with world.machine(f"198.19.0.{next(_numbers) % 250}") as machine:
+            registered = await machine.post("/oauth/register", content=body, headers=JSON)
+        assert registered.status_code in {201, 400}, (value, registered.text)
