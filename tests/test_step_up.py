@@ -103,6 +103,8 @@ async def test_the_question_is_what_is_new_and_the_answer_keeps_what_was_there(
     assert scope == "mcp profile offline_access notes:write"
     grants = await scoped.rows("SELECT scope FROM grants ORDER BY created_at, id")
     assert {grant["scope"] for grant in grants} == {"mcp profile offline_access", scope}
+    [event] = await scoped.rows("SELECT * FROM audit_events WHERE event = 'grant.stepped_up'")
+    assert (event["reason"], event["client_id"]) == ("notes:write", client["client_id"])
 
 
 async def test_the_first_question_shows_each_scope_with_the_tools_that_it_opens(scoped: World) -> None:
@@ -148,6 +150,7 @@ async def test_who_asks_for_nothing_new_is_asked_about_as_at_first(scoped: World
     assert heading_of(page) == "Let “ Test App ” in?"
     assert len(lists_of(page)["It will be able to"]) == 3
     assert await scope_of(scoped, client, browser, address) == "mcp notes:read"
+    assert await scoped.rows("SELECT * FROM audit_events WHERE event = 'grant.stepped_up'") == []
 
 
 @pytest.mark.parametrize(

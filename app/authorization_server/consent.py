@@ -10,12 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.audit import Origin, record
 from app.authorization_server import grant_store
 from app.authorization_server.authorization import known_scopes
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import ResourceOwner
 from app.database import Transaction
-from app.oauth.scopes import IDENTITY_SCOPES, OFFLINE_ACCESS, OPENID, for_person, parse_scope
+from app.oauth.scopes import (
+    IDENTITY_SCOPES,
+    OFFLINE_ACCESS,
+    OPENID,
+    for_person,
+    format_scope,
+    parse_scope,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,11 @@ class Proposal:
     scopes: tuple[str, ...]
     held: frozenset[str]
     withheld: tuple[str, ...]
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """What is new to someone who allowed this app something before; nothing at the first time."""
+        return tuple(name for name in self.scopes if name not in self.held) if self.held else ()
 
     @property
     def is_empty(self) -> bool:
@@ -64,3 +77,19 @@ async def propose(
         held=frozenset(before.intersection(scopes)),
         withheld=tuple(name for name in asked if name not in scopes),
     )
+
+
+async def record_step_up(
+    tx: Transaction, proposal: Proposal, user_id: str, client_id: str, reference: str, origin: Origin
+) -> None:
+    """Keep on record what more an app may do than before (MCP security best practices, Scope Minimization)."""
+    if proposal.added:
+        await record(
+            tx,
+            "grant.stepped_up",
+            origin,
+            reason=format_scope(proposal.added),
+            user_id=user_id,
+            client_id=client_id,
+            reference=reference,
+        )

@@ -10,7 +10,7 @@ from app.accounts.sign_in import SignedIn
 from app.authorization_server import store
 from app.authorization_server.authentication import demand_of
 from app.authorization_server.authorization import AlreadyAnswered, approve, deny
-from app.authorization_server.consent import Proposal, propose
+from app.authorization_server.consent import Proposal, propose, record_step_up
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import AuthorizationRequest, Client, ResourceOwner
 from app.database import Transaction
@@ -101,6 +101,7 @@ async def decide(
                 origin,
                 proposal.scopes,
             )
+            await record_step_up(tx, proposal, owner.id, waiting.client_id, waiting.reference, origin)
         else:
             address = await deny(tx, services.policy, waiting, owner, origin)
     except AlreadyAnswered:
