@@ -165,7 +165,8 @@ class _translated_errors:  # noqa: N801 - a context manager that reads like a fu
 
 def _means_unavailable(error: exc.DBAPIError) -> bool:
     # Classes 08, 53, 57: no connection, out of something, starting up or shutting down. Class 40: a deadlock or
-    # a conflict that someone had to lose; the whole transaction is undone, and may be tried again.
+    # a conflict that someone had to lose; the whole transaction is undone, and may be tried again. The same for
+    # 23503: what it builds on, a client mostly, was removed in this very moment.
     state = str(getattr(error.orig, "sqlstate", "") or "")
     # SQLite: busy, locked, full, unreadable and the like have names of their own; this one is a wrong statement.
     name = getattr(error.orig, "sqlite_errorname", "")
@@ -174,6 +175,7 @@ def _means_unavailable(error: exc.DBAPIError) -> bool:
         or isinstance(error, exc.InterfaceError)
         or (isinstance(error, exc.OperationalError) and not state and name != "SQLITE_ERROR")
         or state[:2] in {"08", "40", "53", "57"}
+        or state == "23503"
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 
@@ -178,3 +180,32 @@ async def test_a_client_that_someone_works_with_is_left_alone_and_nobody_waits(p
             await other.close()
         assert await registered(world) == {held["client_id"]}
         assert (await try_to_register(world)).status_code == 201
+
+
+@pytest.mark.postgresql
+async def test_a_client_that_is_removed_in_the_very_moment_is_no_mistake_of_the_server(
+    postgres_url: str,
+) -> None:
+    """The request waits for the removal, finds nothing left to hang on, and may be sent again."""
+    async with running_world(postgres_url) as world:
+        client = await world.register()
+        other = Database(postgres_url, 1)
+        try:
+            async with other.transaction() as tx:
+                await tx.connection.exec_driver_sql("DELETE FROM clients")
+                async with anyio.create_task_group() as tasks:
+                    answers: list[httpx2.Response] = []
+
+                    async def ask() -> None:
+                        answers.append(await world.authorize(world.browser(), client))
+
+                    tasks.start_soon(ask)
+                    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                    while not await world.rows(waiting):
+                        await anyio.lowlevel.checkpoint()
+                    await tx.connection.commit()
+        finally:
+            await other.close()
+        assert answers[0].status_code == 503
+        assert int(answers[0].headers["retry-after"]) > 0
+        assert (await world.authorize(world.browser(), client)).status_code == 400

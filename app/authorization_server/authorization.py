@@ -312,7 +312,6 @@ async def approve(
     )
     await grant_store.add_grant(tx, grant)
     await grant_store.add_code(tx, stored_code)
-    await store.note_client_used(tx, client.client_id, origin.now)
     await record(
         tx,
         "grant.approved",

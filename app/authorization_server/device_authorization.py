@@ -217,7 +217,6 @@ async def approve(
     )
     await grant_store.add_grant(tx, grant)
     await device_store.open_grant(tx, waiting.device_code_hash, grant.id)
-    await store.note_client_used(tx, client.client_id, origin.now)
     await record(
         tx,
         "grant.approved",

@@ -1,7 +1,7 @@
 """Statements about grants and what hangs on them: codes, refresh tokens, revocations."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.authorization_server.records import AuthorizationCode, Grant, RefreshToken
 from app.authorization_server.tables import (
     authorization_codes,
+    clients,
     device_authorizations,
     grants,
     refresh_tokens,
@@ -19,13 +20,21 @@ from app.oauth.credentials import TokenHash
 from app.rows import values_of
 
 _AT_ONCE = 500  # rows a statement: SQLite counts the parameters
+_USED_EXACT_TO = timedelta(minutes=1)
 REVOCATIONS_CHANNEL = "ostiary_revocations"
 # Grant types whose grants a person allowed on a page of ours.
 APPROVED_BY_PERSON = ("authorization_code", "urn:ietf:params:oauth:grant-type:device_code")
 
 
 async def add_grant(tx: Transaction, grant: Grant) -> None:
-    """Store what was allowed."""
+    """Store what was allowed, and that its client is in use, exact to a minute: such a client never goes by itself."""
+    used_before = clients.c.last_used_at < grant.created_at - _USED_EXACT_TO
+    # The client before its grants: the order in which everyone locks them.
+    await tx.execute(
+        sa.update(clients)
+        .where(clients.c.client_id == grant.client_id, clients.c.last_used_at.is_(None) | used_before)
+        .values(last_used_at=grant.created_at)
+    )
     await tx.execute(grants.insert(), values_of(grant))
 
 

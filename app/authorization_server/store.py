@@ -66,11 +66,6 @@ async def set_client_disabled(tx: Transaction, client_id: str, disabled_at: date
     )
 
 
-async def note_client_used(tx: Transaction, client_id: str, now: datetime) -> None:
-    """Remember that a person approved this client."""
-    await tx.execute(sa.update(clients).where(clients.c.client_id == client_id).values(last_used_at=now))
-
-
 async def delete_client(tx: Transaction, client_id: str) -> None:
     """Remove a client with all that hangs on it."""
     await tx.execute(sa.delete(clients).where(clients.c.client_id == client_id))
