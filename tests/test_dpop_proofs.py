@@ -103,7 +103,7 @@ def test_4_3_3_iat_is_required() -> None:
     assert_refused(EC.proof("POST", URL, NOW, iat=...))
 
 
-@pytest.mark.parametrize("jti", ["x" * 513, "x" * 3000], ids=repr)
+@pytest.mark.parametrize("jti", ["x" * 513, "x" * 3000], ids=len)
 def test_11_1_a_jti_that_is_far_too_long_is_refused(jti: str) -> None:
     assert_refused(EC.proof("POST", URL, NOW, jti=jti))
     assert_good(EC.proof("POST", URL, NOW, jti="x" * 512))
