@@ -32,6 +32,7 @@ from app.notifications import listen
 from app.oauth.credentials import Keys
 from app.oauth.features import Feature
 from app.resource_server.challenge import Challenges
+from app.resource_server.cross_origin import open_to_browsers
 from app.resource_server.enforcement import enforce
 from app.resource_server.foreign import ForeignTokens
 from app.resource_server.handles import HandleSealer
@@ -64,7 +65,6 @@ from app.routers.middleware import (
     OpenPaths,
     PublicPath,
     answer_headers,
-    open_to_browsers,
 )
 from app.routers.pages import consent, info, sign_in
 from app.routers.pages.render import STATIC, make_templates

@@ -226,7 +226,7 @@ async def test_strangers_push_at_a_bearable_rate_and_an_operators_client_at_any(
     async with world.machine("198.51.100.9") as elsewhere:
         answer = await elsewhere.post(PAR, data=world.authorization(client))
     assert answer.status_code == 201
-    await change(world, "UPDATE clients SET registration = 'operator'")
+    await change(world, "UPDATE clients SET registration = 'manual'")
     assert (await push(world, client)).status_code == 201
 
 

@@ -54,6 +54,14 @@ def test_a_wrong_setting_is_refused_in_one_sentence(
     assert value != "short" or "k" * 32 not in str(refusal.value)
 
 
+def test_pushed_requests_cannot_be_required_and_switched_off(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("REQUIRE_PUSHED_REQUESTS", "true")
+    assert load_settings().require_pushed_requests
+    environment.setenv("FEATURES_OFF", "pushed_requests")
+    with pytest.raises(InvalidSettings, match="REQUIRE_PUSHED_REQUESTS asks for pushed_requests"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("given", "used"),
     [

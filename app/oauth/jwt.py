@@ -4,7 +4,7 @@ import json
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from joserfc import jwe, jwt
 from joserfc.errors import JoseError
@@ -132,6 +132,20 @@ def export_signing_key(key: SigningKey) -> str:
 def import_verification_key(jwk: Mapping[str, Any]) -> VerificationKey:
     """Parse a public JWK."""
     return VerificationKey(str(jwk["kid"]), ECKey.import_key({k: v for k, v in jwk.items() if k != "d"}))
+
+
+def read_verification_keys(jwk_set: Mapping[str, Any]) -> dict[str, VerificationKey]:
+    """The keys of a JWK set with which our kind of tokens is verified, by id; others are passed over (RFC 7517 §5)."""
+    listed = jwk_set.get("keys")
+    found: dict[str, VerificationKey] = {}
+    for jwk in listed if isinstance(listed, list) else ():
+        try:
+            key = cast("ECKey", import_foreign_key(jwk, ALGORITHM))
+        except InvalidJWT:
+            continue
+        if isinstance(kid := jwk.get("kid"), str):
+            found[kid] = VerificationKey(kid, key)
+    return found
 
 
 def sign(claims: Mapping[str, Any], key: SigningKey, token_type: str) -> str:

@@ -61,14 +61,12 @@ class Caller(AuthenticatedUser):
         self.lacks_props = lacks_props
 
 
-class AccessTokenVerifier:
-    """Verifies RFC 9068 access tokens of one issuer for one resource.
+class AccessTokenReader:
+    """Reads RFC 9068 access tokens of one issuer for one resource, by what stands in them alone.
 
     Args:
         keys: the issuer's public keys by id, asked anew for each unseen token.
-        revocations: what is revoked.
         catalogue: which scope implies which.
-        find_props: reads what belongs to a token that says so, once a token; without it tools get none.
     """
 
     def __init__(
@@ -76,45 +74,31 @@ class AccessTokenVerifier:
         issuer: str,
         resource: str,
         keys: Callable[[], Mapping[str, jwt.VerificationKey]],
-        revocations: Revocations,
-        clock: Clock,
         catalogue: tuple[Scope, ...] = (),
-        find_props: FindProps | None = None,
     ) -> None:
         self._issuer = issuer
         self._resource = resource
         self._keys = keys
-        self._revocations = revocations
-        self._clock = clock
         self._catalogue = catalogue
-        self._find_props = find_props
         self._remembered: OrderedDict[bytes, Caller] = OrderedDict()
 
-    async def verify(self, token: str) -> Caller:
-        """Who calls with this token.
+    def read(self, token: str, now: datetime) -> Caller:
+        """Whom this token speaks for, unless it was revoked.
 
         Raises:
             InvalidToken: it is not good here and now.
-            RevocationsUnknown: nobody can tell at present whether it is revoked.
         """
         if len(token) > jwt.LONGEST:
             raise InvalidToken("The access token is malformed.")
-        now = self._clock.now()
         # Only a digest is remembered: this memory holds nothing that could be used as a token.
         digest = hashlib.sha256(token.encode()).digest()
         caller = self._remembered.get(digest)
         if caller is None:
             caller = self._identify(token, now)
             self._remember(digest, caller)
-        principal = caller.principal
-        if now >= principal.expires_at:
+        if now >= caller.principal.expires_at:
             self._remembered.pop(digest, None)
             raise InvalidToken("The access token has expired.")
-        if await self._revocations.covers(principal.grant_id, principal.token_id, now):
-            raise InvalidToken("The access token was revoked.")
-        if caller.lacks_props and self._find_props is not None:
-            caller.principal = replace(principal, props=await self._find_props(principal.grant_id or ""))
-            caller.lacks_props = False
         return caller
 
     def _remember(self, digest: bytes, caller: Caller) -> None:
@@ -135,6 +119,48 @@ class AccessTokenVerifier:
             raise InvalidToken("The access token is not valid yet.")
         principal = _principal_of(claims, self._catalogue)
         return Caller(principal, self._resource, lacks_props=claims.get("props") is True)
+
+
+class AccessTokenVerifier:
+    """Verifies access tokens where what is revoked is held in memory.
+
+    Args:
+        keys, catalogue: see `AccessTokenReader`.
+        revocations: what is revoked.
+        find_props: reads what belongs to a token that says so, once a token; without it tools get none.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        resource: str,
+        keys: Callable[[], Mapping[str, jwt.VerificationKey]],
+        revocations: Revocations,
+        clock: Clock,
+        catalogue: tuple[Scope, ...] = (),
+        find_props: FindProps | None = None,
+    ) -> None:
+        self._reader = AccessTokenReader(issuer, resource, keys, catalogue)
+        self._revocations = revocations
+        self._clock = clock
+        self._find_props = find_props
+
+    async def verify(self, token: str) -> Caller:
+        """Who calls with this token.
+
+        Raises:
+            InvalidToken: it is not good here and now.
+            RevocationsUnknown: nobody can tell at present whether it is revoked.
+        """
+        now = self._clock.now()
+        caller = self._reader.read(token, now)
+        principal = caller.principal
+        if await self._revocations.covers(principal.grant_id, principal.token_id, now):
+            raise InvalidToken("The access token was revoked.")
+        if caller.lacks_props and self._find_props is not None:
+            caller.principal = replace(principal, props=await self._find_props(principal.grant_id or ""))
+            caller.lacks_props = False
+        return caller
 
 
 def _instant(claim: object) -> datetime:

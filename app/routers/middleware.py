@@ -2,11 +2,11 @@
 
 from urllib.parse import quote
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.oauth.errors import ContentTooLarge
+from app.resource_server.cross_origin import open_to_browsers
 from app.routers.errors import oauth_error_response
 from app.routers.metrics import count_refusal
 
@@ -15,20 +15,7 @@ from app.routers.metrics import count_refusal
 _OPEN_PATHS = ("/.well-known/", "/oauth/", "/mcp/.well-known/")
 # What watches over the server asks inside, without TLS.
 _WATCHED = {"/healthz", "/readyz", "/metrics"}
-_EXPOSED = ("WWW-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version", "Retry-After", "DPoP-Nonce")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
-
-
-def open_to_browsers(app: ASGIApp) -> CORSMiddleware:
-    """CORS for any origin, never with credentials; refusals carry the headers too."""
-    return CORSMiddleware(
-        app,
-        allow_origins=["*"],
-        allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
-        allow_headers=["*"],
-        expose_headers=list(_EXPOSED),
-        max_age=86400,
-    )
 
 
 class PublicPath:
