@@ -136,7 +136,7 @@ def test_help_names_what_works(folder: Path, group: str) -> None:
     expected = {
         "": {"serve", "migrate", "purge", "users", "clients", "grants", "initial-access-tokens"},
         "users": {"create", "list", "disable", "enable", "reset-password"},
-        "clients": {"list", "show", "disable", "enable", "delete"},
+        "clients": {"create", "list", "show", "rotate-secret", "disable", "enable", "delete"},
         "grants": {"list", "revoke"},
         "initial-access-tokens": {"create", "list", "revoke"},
     }[group]

@@ -7,7 +7,7 @@ import logging
 
 import typer
 
-from app.cli import clients, grants, initial_access_tokens, purge, serve, users
+from app.cli import client_creation, clients, grants, initial_access_tokens, purge, serve, users
 
 cli = typer.Typer(
     name="ostiary",
@@ -21,6 +21,8 @@ cli.command()(serve.migrate)
 cli.command()(purge.purge)
 cli.add_typer(users.commands, name="users")
 cli.add_typer(clients.commands, name="clients")
+clients.commands.command("create")(client_creation.create)
+clients.commands.command("rotate-secret")(client_creation.rotate_secret)
 cli.add_typer(grants.commands, name="grants")
 cli.add_typer(initial_access_tokens.commands, name="initial-access-tokens")
 

@@ -133,6 +133,7 @@ def _details(client: Client) -> dict[str, Any]:
         "scope": client.scope,
         "registered_from": client.registered_from,
         "registered_with": client.registered_with,
+        "introspects": client.introspects,
         "information": client.information,
         "secret_expires_at": client.secret_expires_at,
     }
