@@ -17,6 +17,7 @@ from app import __version__
 from app.accounts.passwords import HashCost, Passwords
 from app.authorization_server import keys as signing_keys
 from app.authorization_server.client_documents import ClientDocuments
+from app.authorization_server.client_keys import ClientKeys
 from app.authorization_server.document_fetcher import DocumentFetcher, Egress
 from app.authorization_server.grant_store import REVOCATIONS_CHANNEL
 from app.authorization_server.key_sets import KeySets
@@ -221,6 +222,7 @@ class _Runtime:
                 hooks=hooks,
                 reporter=Reporter(hooks),
                 key_sets=key_sets,
+                client_keys=ClientKeys(database, key_sets, client_documents),
                 servers=_servers(settings),
             )
             app.state.services = services

@@ -128,7 +128,7 @@ async def test_cim_8_to_11_a_failure_names_the_host_and_is_not_remembered(
         pytest.param(document(token_endpoint_auth_method="client_secret_basic"), id="basic"),
         pytest.param(document(token_endpoint_auth_method="client_secret_post"), id="post"),
         pytest.param(document(token_endpoint_auth_method="client_secret_jwt"), id="jwt"),
-        pytest.param(document(token_endpoint_auth_method="private_key_jwt"), id="keys, not yet"),
+        pytest.param(document(token_endpoint_auth_method="private_key_jwt"), id="no keys"),
         pytest.param(document(token_endpoint_auth_method=["none"]), id="method is a list"),
         pytest.param(document(client_name=None), id="CIM-14 no name"),
         pytest.param(document(client_name="\u202eevil"), id="CIM-14 name with an override"),

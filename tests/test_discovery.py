@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from tests.support.internet import Internet, document
+from tests.support.signing import SigningClient
 from tests.support.world import REDIRECT_URI, World, answer_of, mcp_call
 
 ISSUER = "http://localhost:8000"
@@ -264,13 +265,21 @@ async def test_dsc_8_every_authentication_method_that_is_named_works(world: Worl
         "private_key_jwt",
         "client_secret_jwt",
     ):
-        body = {"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": method}
+        signer = SigningClient()
+        body = {
+            "redirect_uris": [REDIRECT_URI],
+            "token_endpoint_auth_method": method,
+            **({"jwks": signer.jwks} if method == "private_key_jwt" else {}),
+        }
         answer = await world.http.post("/oauth/register", json=body)
         assert (answer.status_code == 201) is (method in named), method
         if answer.status_code == 201:
             client = answer.json()
             form = world.redemption(client, await world.code(client, scope="mcp"))
             headers = {}
+            if method == "private_key_jwt":
+                signer.client_id = client["client_id"]
+                form |= signer.proof(world)
             if method == "client_secret_basic":
                 del form["client_id"]
                 pair = f"{client['client_id']}:{client['client_secret']}"

@@ -17,6 +17,7 @@ from app.audit import Origin, record
 from app.authorization_server import authentication, grant_store, store
 from app.authorization_server.authentication import AuthenticationRequest, Demand, SignIn
 from app.authorization_server.authorization_details import refuse_authorization_details
+from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.policy import Policy, Resource
 from app.authorization_server.records import (
     AuthorizationCode,
@@ -300,6 +301,7 @@ async def approve(
         created_at=origin.now,
         expires_at=origin.now + policy.grant_lifetime,
         authenticated_at=signed_in_at,
+        client_snapshot=snapshot_of(client),
     )
     stored_code = AuthorizationCode(
         code_hash=keys.hash(code),

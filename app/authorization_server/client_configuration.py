@@ -19,7 +19,7 @@ from dataclasses import replace
 from app.audit import Origin, record
 from app.authorization_server import revocation, store
 from app.authorization_server.client_metadata import check_metadata, fingerprint
-from app.authorization_server.client_metadata_document import describes_the_same
+from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.database import Transaction
@@ -94,7 +94,7 @@ async def replace_metadata(
     await hooks.registration(Registration("managed", values_of(checked), origin.source))
     changed = replace(client, **values_of(checked), fingerprint=fingerprint(checked))
     changed, secret = _with_secret(keys, policy, changed, origin)
-    if not describes_the_same(client, changed):
+    if snapshot_of(client) != snapshot_of(changed):
         changed = replace(changed, changed_at=origin.now)
     await store.update_client(tx, changed)
     await record(tx, "client.updated", origin, client_id=client.client_id)

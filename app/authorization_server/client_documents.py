@@ -1,11 +1,15 @@
 """Which documents are read when: one fetch in flight per URL, few at all, and only before a new authorization."""
 
+import contextlib
+from collections import OrderedDict
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.audit import Origin, record
 from app.authorization_server import store
-from app.authorization_server.client_metadata_document import describes_the_same, read_document
+from app.authorization_server.client_key_metadata import PRIVATE_KEY_JWT
+from app.authorization_server.client_metadata_document import read_document
+from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.document_fetcher import (
     METADATA_DOCUMENT,
     DocumentFetcher,
@@ -16,11 +20,16 @@ from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.database import Database, Transaction
 from app.hooks import Hooks, Refused, Registration
+from app.oauth.assertions import read_key_set
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, OAuthError
+from app.oauth.jwt import Unverified
 from app.oauth.uris import InvalidURI, check_client_id_url, host_of, is_client_id_url, is_loopback
 from app.rows import values_of
 
 _OLD = timedelta(days=1)
+# Between two readings that a token request asks for.
+_PAUSE = timedelta(seconds=10)
+_MOST_TRIED = 1000
 
 
 class DocumentRefused(OAuthError):
@@ -48,6 +57,7 @@ class ClientDocuments:
         self._policy = policy
         self._fetcher = fetcher
         self._flights = Flights[DocumentRefused | None]()
+        self._tried: OrderedDict[str, datetime] = OrderedDict()
 
     async def needs_fetch(self, client_id: str, now: datetime) -> bool:
         """Whether the document of this client id must be read before the app may ask.
@@ -67,15 +77,13 @@ class ClientDocuments:
         return client is None or not _is_fresh(client, now)
 
     def _check_address(self, client_id: str) -> None:
-        policy = self._policy
-        if not policy.client_documents:
+        if not self._policy.client_documents:
             raise DocumentRefused("This server does not read such descriptions.", reason="documents_off")
         try:
-            url = check_client_id_url(client_id, loopback=is_loopback(policy.issuer))
+            url = check_client_id_url(client_id, loopback=is_loopback(self._policy.issuer))
         except InvalidURI as error:
             raise DocumentRefused(f"The address {error}.", reason="document_url_invalid") from None
-        hosts = policy.client_document_hosts
-        if hosts is not None and host_of(url) not in hosts:
+        if not self._policy.reads_from(host_of(url)):
             raise DocumentRefused(
                 "This server’s operator did not allow that host.", reason="document_host_not_allowed", url=url
             )
@@ -97,21 +105,57 @@ class ClientDocuments:
         A client that only refreshes never comes to the authorization endpoint, and would be cut off in the end.
         """
         fetched_at, url = client.document_fetched_at, client.client_id
-        if fetched_at is None or origin.now < fetched_at + _OLD or url in self._flights:
+        if fetched_at is None or origin.now < fetched_at + _OLD or not self._may_try(url, origin.now):
+            return
+        # Where there is no place, the next refresh tries again.
+        with contextlib.suppress(DocumentRefused, TooManyFetches):
+            self._check_address(url)
+            self._flights.start(url, origin.source, lambda: self._read(url, origin))
+
+    async def renew(self, client: Client, assertion: Unverified, origin: Origin) -> None:
+        """Read a document again if its keys are no longer fresh or lack the one that signed this; not too often.
+
+        What can't be read changes nothing: the last reading serves for a while.
+
+        Raises:
+            TooManyFetches: a key is lacking, and there is no place.
+        """
+        url, keys = client.client_id, client.jwks
+        signs = client.token_endpoint_auth_method == PRIVATE_KEY_JWT
+        is_held = keys is None or read_key_set(keys).candidates(assertion.kid, assertion.algorithm)
+        serves = signs and bool(is_held)
+        if serves and _is_fresh(client, origin.now):
+            return
+        if url not in self._flights and not self._may_try(url, origin.now):
             return
         try:
-            self._flights.start(url, origin.source, lambda: self._read(url, origin))
+            self._check_address(url)
+            await self._flights.join(url, origin.source, lambda: self._read(url, origin, again=True))
+        except DocumentRefused:
+            return
         except TooManyFetches:
-            return  # the next refresh tries again
+            if not serves:
+                raise
+
+    def _may_try(self, url: str, now: datetime) -> bool:
+        """Whether this document was not asked for just now: a host that is away must not slow down its clients."""
+        tried_at = self._tried.get(url)
+        if url in self._flights or (tried_at is not None and now < tried_at + _PAUSE):
+            return False
+        self._tried[url] = now
+        self._tried.move_to_end(url)
+        if len(self._tried) > _MOST_TRIED:
+            self._tried.popitem(last=False)
+        return True
 
     async def close(self) -> None:
         """Give up what is being read."""
         await self._flights.close()
 
-    async def _read(self, url: str, origin: Origin) -> DocumentRefused | None:
+    async def _read(self, url: str, origin: Origin, *, again: bool = False) -> DocumentRefused | None:
         async with self._database.reading() as tx:
             stored = await store.find_client(tx, url)
-        if stored is not None and _is_fresh(stored, origin.now):
+        if stored is not None and _is_fresh(stored, origin.now) and not again:
             return None  # someone else was faster
         try:
             fetched = await self._fetcher.fetch(url, METADATA_DOCUMENT)
@@ -120,7 +164,7 @@ class ClientDocuments:
             )
             await self._hooks.registration(Registration("document", values_of(client), origin.source))
         except DocumentUnreadable as error:
-            if error.gone and stored is not None:
+            if error.gone and stored is not None and stored.document_withdrawn_at is None:
                 async with self._database.transaction() as tx:
                     await store.withdraw_document(tx, url, origin.now)
                     await record(tx, "client.withdrawn", origin, reason=error.reason, client_id=url)
@@ -149,7 +193,7 @@ async def _keep(tx: Transaction, client: Client, origin: Origin) -> None:
         await store.add_client(tx, client)
         await record(tx, "client.described", origin, client_id=client.client_id)
     elif stored.is_document:
-        changed = not describes_the_same(stored, client)
+        changed = snapshot_of(stored) != snapshot_of(client)
         changed_at = origin.now if changed else stored.changed_at
         await store.update_document(tx, replace(client, changed_at=changed_at))
         if changed:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.authorization_server.client_key_metadata import auth_methods, read_keys
+from app.authorization_server.grants.client_credentials import GRANT_TYPE as CLIENT_CREDENTIALS
 from app.authorization_server.grants.registry import registrable
 from app.authorization_server.policy import Policy
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, InvalidScope
@@ -17,7 +19,6 @@ from app.oauth.scopes import format_scope, parse_scope
 from app.oauth.uris import InvalidURI, check_redirect_uri, without_loopback_port
 from app.rows import values_of
 
-AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
 RESPONSE_TYPES = ("code",)
 _MOST_REDIRECT_URIS = 20
 # Letters and symbols that are drawn as nothing: the Hangul fillers and the empty braille pattern.
@@ -46,17 +47,26 @@ class ClientMetadata:
     token_endpoint_auth_method: str
     scope: str | None
     information: dict[str, Any]
+    jwks: dict[str, Any] | None
+    jwks_uri: str | None
+    token_endpoint_auth_signing_alg: str | None
 
 
-def check_metadata(metadata: object, policy: Policy, default_auth_method: str) -> ClientMetadata:
+def check_metadata(
+    metadata: object, policy: Policy, default_auth_method: str, *, by_operator: bool = False
+) -> ClientMetadata:
     """Check the metadata in the order of RFC 7591 §2; fields that this server does not know are ignored.
+
+    Args:
+        by_operator: whether the operator makes this client, which may then use grants in which nobody is asked.
 
     Raises:
         InvalidRedirectURI, InvalidClientMetadata: RFC 7591 §3.2.2.
     """
     if not isinstance(metadata, Mapping):
         raise InvalidClientMetadata("The client metadata must be a JSON object.")
-    grant_types = _choices(metadata, "grant_types", ["authorization_code"], registrable(policy))
+    may_have = registrable(policy, by_operator=by_operator)
+    grant_types = _choices(metadata, "grant_types", ["authorization_code"], may_have)
     redirects = "authorization_code" in grant_types
     response_types = _choices(metadata, "response_types", ["code"] if redirects else [], RESPONSE_TYPES)
     if set(grant_types) <= {"refresh_token"}:
@@ -67,9 +77,12 @@ def check_metadata(metadata: object, policy: Policy, default_auth_method: str) -
         )
     redirect_uris = _redirect_uris(metadata, policy, required=redirects)
     auth_method = metadata.get("token_endpoint_auth_method") or default_auth_method
-    if auth_method not in AUTH_METHODS:
+    if auth_method not in auth_methods(policy):
         raise InvalidClientMetadata("token_endpoint_auth_method is not supported.")
+    if auth_method == "none" and CLIENT_CREDENTIALS in grant_types:
+        raise InvalidClientMetadata("client_credentials is for clients that authenticate.")
     return ClientMetadata(
+        **values_of(read_keys(metadata, auth_method, policy)),
         client_name=_name(metadata),
         redirect_uris=redirect_uris,
         grant_types=grant_types,

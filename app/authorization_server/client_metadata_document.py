@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
+from app.authorization_server.client_key_metadata import SECRET_METHODS, auth_methods
 from app.authorization_server.client_metadata import check_metadata
+from app.authorization_server.grants.registry import registrable
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
 from app.oauth.errors import InvalidClientMetadata
@@ -15,8 +18,9 @@ def read_document(
 ) -> Client:
     """The client that a document describes.
 
-    Refused in this order: not an object, another `client_id` (§4.1), a shared secret (§4.1), keys that this server
-    does not use yet, a required field missing, and what dynamic registration refuses.
+    Refused in this order: not an object, another `client_id` (§4.1), a shared secret (§4.1), a required field missing,
+    and what dynamic registration refuses. A document is written for every server, so what it offers besides and this
+    one does not do is passed over: grant types, and ways to authenticate.
 
     Raises:
         InvalidClientMetadata, InvalidRedirectURI.
@@ -30,9 +34,7 @@ def read_document(
     method = document.get("token_endpoint_auth_method")
     if isinstance(method, str) and method.startswith("client_secret"):
         raise InvalidClientMetadata("token_endpoint_auth_method must not be one with a shared secret.")
-    if method == "private_key_jwt":
-        raise InvalidClientMetadata("token_endpoint_auth_method private_key_jwt is not supported here yet.")
-    checked = check_metadata(document, policy, default_auth_method="none")
+    checked = check_metadata(_chosen(document, policy), policy, default_auth_method="none")
     if checked.client_name is None:
         raise InvalidClientMetadata("client_name is required.")
     return Client(
@@ -52,11 +54,16 @@ def read_document(
     )
 
 
-def describes_the_same(one: Client, other: Client) -> bool:
-    """Whether two readings of a document say the same to a person who is asked for consent (§6.3)."""
-    return (one.client_name, one.redirect_uris, one.token_endpoint_auth_method, one.grant_types) == (
-        other.client_name,
-        other.redirect_uris,
-        other.token_endpoint_auth_method,
-        other.grant_types,
-    )
+def _chosen(document: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
+    """The document with what was chosen of it: the way to authenticate that it prefers, if this server does it, else
+    the first of those that it names besides (OpenID Connect RP Metadata Choices §2)."""
+    chosen = dict(document)
+    ways = [way for way in auth_methods(policy) if way not in SECRET_METHODS]
+    others = document.get("token_endpoint_auth_methods_supported")
+    wanted = document.get("token_endpoint_auth_method", "none")
+    if wanted not in ways and isinstance(others, list):
+        chosen["token_endpoint_auth_method"] = next((way for way in others if way in ways), wanted)
+    grant_types = document.get("grant_types")
+    if isinstance(grant_types, list):
+        chosen["grant_types"] = [name for name in grant_types if name in registrable(policy)]
+    return chosen

@@ -43,6 +43,22 @@ async def add_code(tx: Transaction, code: AuthorizationCode) -> None:
     await tx.execute(authorization_codes.insert(), values_of(code))
 
 
+async def find_own_grant(
+    tx: Transaction, client_id: str, resource: str, scope: str, holds_until: datetime
+) -> Grant | None:
+    """The live grant of a client that acts for itself, if it holds until an instant."""
+    statement = sa.select(grants).where(
+        grants.c.client_id == client_id,
+        grants.c.user_id.is_(None),
+        grants.c.resource == resource,
+        grants.c.scope == scope,
+        grants.c.revoked_at.is_(None),
+        grants.c.expires_at > holds_until,
+    )
+    row = (await tx.execute(statement.order_by(grants.c.expires_at.desc()).limit(1))).one_or_none()
+    return Grant(**row._mapping) if row else None
+
+
 async def find_grant(tx: Transaction, grant_id: str) -> Grant | None:
     """The grant with this id."""
     row = (await tx.execute(sa.select(grants).where(grants.c.id == grant_id))).one_or_none()

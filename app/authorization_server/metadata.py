@@ -1,15 +1,18 @@
 """Authorization server metadata (RFC 8414), the same for clients that only look for OpenID Connect Discovery."""
 
+from collections.abc import Collection
 from typing import Any
 
 from app.authorization_server.authentication import PROMPTS
 from app.authorization_server.claims import CLAIMS_BY_SCOPE
-from app.authorization_server.client_metadata import AUTH_METHODS, RESPONSE_TYPES
+from app.authorization_server.client_key_metadata import PRIVATE_KEY_JWT, auth_methods
+from app.authorization_server.client_metadata import RESPONSE_TYPES
 from app.authorization_server.grants import jwt_bearer
 from app.authorization_server.grants.registry import grant_types
 from app.authorization_server.id_tokens import CLAIMS
 from app.authorization_server.policy import Policy
 from app.oauth import pkce
+from app.oauth.assertions import ALGORITHMS
 from app.oauth.features import Feature
 from app.oauth.jwt import ALGORITHM
 
@@ -27,8 +30,8 @@ def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
         "response_types_supported": list(RESPONSE_TYPES),
         "response_modes_supported": ["query"],
         "grant_types_supported": list(grant_types(policy)),
-        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        **_authentication("token", auth_methods(policy)),
+        **_authentication("revocation", auth_methods(policy)),
         "code_challenge_methods_supported": [pkce.METHOD],
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [resource.url for resource in policy.resources],
@@ -39,6 +42,14 @@ def authorization_server_metadata(policy: Policy) -> dict[str, Any]:
         **_optional(policy),
         **(_openid(issuer) if policy.has(Feature.OPENID) else {}),
     }
+
+
+def _authentication(endpoint: str, methods: Collection[str]) -> dict[str, Any]:
+    """How clients authenticate at an endpoint, and what they may sign with if they sign."""
+    told = {f"{endpoint}_endpoint_auth_methods_supported": list(methods)}
+    if PRIVATE_KEY_JWT in methods:
+        told[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(ALGORITHMS)
+    return told
 
 
 def _openid(issuer: str) -> dict[str, Any]:
@@ -64,9 +75,9 @@ def _optional(policy: Policy) -> dict[str, Any]:
     if policy.has(Feature.INTROSPECTION):
         members |= {
             "introspection_endpoint": f"{issuer}/oauth/introspect",
-            "introspection_endpoint_auth_methods_supported": [
-                name for name in AUTH_METHODS if name != "none"
-            ],
+            **_authentication(
+                "introspection", [method for method in auth_methods(policy) if method != "none"]
+            ),
             "introspection_signing_alg_values_supported": [ALGORITHM],
         }
     if policy.has(Feature.PUSHED_REQUESTS):

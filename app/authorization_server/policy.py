@@ -72,7 +72,7 @@ class Policy:
     # How long a registration is safe although others want its place: it may be in its first authorization.
     registration_grace: timedelta = timedelta(minutes=15)
     client_documents: bool = True
-    # Hosts whose documents are read; None for any.
+    # Hosts whose documents and keys are read; None for any.
     client_document_hosts: frozenset[str] | None = None
     # How long after its last good fetch a document still serves what was allowed before.
     client_document_limit: timedelta = timedelta(days=7)
@@ -89,6 +89,10 @@ class Policy:
     def find_issuer(self, issuer: object) -> TrustedIssuer | None:
         """The trusted issuer of this name, exactly spelled."""
         return next((trusted for trusted in self.trusted_issuers if trusted.issuer == issuer), None)
+
+    def reads_from(self, host: str) -> bool:
+        """Whether documents and keys that strangers publish are read from this host."""
+        return self.client_document_hosts is None or host in self.client_document_hosts
 
     @property
     def proof_algorithms(self) -> tuple[str, ...]:

@@ -36,8 +36,6 @@ class Client:
     # Of a client that signs assertions (RFC 7523).
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
-    jwks_read: dict[str, Any] | None = None
-    jwks_read_at: datetime | None = None
     token_endpoint_auth_signing_alg: str | None = None
     registration_token_hash: TokenHash | None = None
     fingerprint: str | None = None

@@ -14,6 +14,7 @@ from typing import Any
 
 from app.audit import Origin, record, record_clients_deleted
 from app.authorization_server import housekeeping, initial_access_tokens, registration_store, store
+from app.authorization_server.client_key_metadata import SECRET_METHODS
 from app.authorization_server.client_metadata import check_metadata, fingerprint
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
@@ -86,6 +87,9 @@ class Registered:
             body["client_name"] = client.client_name
         if client.scope is not None:
             body["scope"] = client.scope
+        for field in ("jwks", "jwks_uri", "token_endpoint_auth_signing_alg"):
+            if (value := getattr(client, field)) is not None:
+                body[field] = value
         if client.secret_hash is not None:
             body["client_secret_expires_at"] = (
                 int(client.secret_expires_at.timestamp()) if client.secret_expires_at else 0
@@ -127,8 +131,7 @@ async def register(
         await initial_access_tokens.spend(tx, keys, presented, origin.now)
     else:
         await _make_room(tx, policy, origin)
-    public = checked.token_endpoint_auth_method == "none"  # noqa: S105 - a method, not a secret
-    secret = None if public else mint(CLIENT_SECRET)
+    secret = mint(CLIENT_SECRET) if checked.token_endpoint_auth_method in SECRET_METHODS else None
     lifetime = policy.client_secret_lifetime
     managed = policy.has(Feature.REGISTRATION_MANAGEMENT)
     registration_token = mint(REGISTRATION_ACCESS_TOKEN) if managed else None

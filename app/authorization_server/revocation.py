@@ -60,7 +60,8 @@ async def revoke_token(
                 origin,
                 client_id=client.client_id,
                 grant_id=str(claims["grant_id"]),
-                user_id=str(claims["sub"]),
+                # A client that acts for itself is its own subject (RFC 9068 §2.2).
+                user_id=str(claims["sub"]) if claims["sub"] != claims["client_id"] else None,
             )
 
 

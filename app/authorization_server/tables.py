@@ -59,8 +59,6 @@ clients = sa.Table(
     ),
     sa.Column("jwks", json_type, comment="Public keys that it registered itself (RFC 7517 §5)"),
     sa.Column("jwks_uri", sa.Text, comment="Address at which it publishes its keys"),
-    sa.Column("jwks_read", json_type, comment="Keys as they were last read at jwks_uri"),
-    sa.Column("jwks_read_at", UTCDateTime, comment="When jwks_uri was last read"),
     sa.Column(
         "token_endpoint_auth_signing_alg", sa.Text, comment="JWS algorithm of its assertions; empty for any"
     ),
@@ -178,7 +176,9 @@ grants = sa.Table(
         "props_sealed", sa.Text, comment="What the operator's hooks attached, encrypted under SECRET_KEY"
     ),
     sa.Column(
-        "client_snapshot", sa.Text, comment="Hash of what the client said about itself when it was approved"
+        "client_snapshot",
+        sa.Text,
+        comment="How the client authenticated when it was approved, and a hash of what it said about itself",
     ),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was approved"),
     sa.Column(

@@ -32,6 +32,10 @@ class InvalidKeySet(ValueError):
     """Not a JWK set that can be used; the message says why, as the end of a sentence."""
 
 
+class NoUsableKey(InvalidKeySet):
+    """A JWK set of public keys, none of which verifies what is signed here."""
+
+
 class UnknownKey(InvalidJWT):
     """The key set holds no key that could have signed this: perhaps it was read before the key came in."""
 
@@ -74,7 +78,8 @@ def read_key_set(document: object) -> KeySet:
     """Read a JWK set. Keys of kinds that are not used here are passed over (RFC 7517 §5).
 
     Raises:
-        InvalidKeySet: not a JWK set, one that gives away a private or shared key, or one without a usable key.
+        InvalidKeySet: not a JWK set, or one that gives away a private or shared key.
+        NoUsableKey: a JWK set without a usable key.
     """
     entries = document.get("keys") if isinstance(document, Mapping) else None
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
@@ -85,7 +90,7 @@ def read_key_set(document: object) -> KeySet:
         raise InvalidKeySet("must hold public keys only")
     keys = tuple(key for entry in entries if (key := _usable_key(entry)) is not None)
     if not keys:
-        raise InvalidKeySet("must hold a key for RS256 (2048 to 8192 bits) or ES256 (P-256)")
+        raise NoUsableKey("must hold a key for RS256 (2048 to 8192 bits) or ES256 (P-256)")
     return KeySet(keys)
 
 

@@ -83,7 +83,7 @@ async def current_handles(context: Context) -> Handles:
     if not isinstance(caller, Caller) or not isinstance(sealer, HandleSealer):
         raise ToolError("This tool needs a signed-in caller.")
     principal = caller.principal
-    return Handles(sealer, (principal.issuer, principal.user.id, caller.access_token.resource or ""))
+    return Handles(sealer, (principal.issuer, principal.subject, caller.access_token.resource or ""))
 
 
 CurrentHandles = Annotated[Handles, Resolve(current_handles)]

@@ -33,9 +33,12 @@ async def current_user(context: Context) -> User:
     """The person who signed in.
 
     Raises:
-        ToolError: as `current_principal`.
+        ToolError: as `current_principal`, or an app calls for itself.
     """
-    return (await current_principal(context)).user
+    user = (await current_principal(context)).user
+    if user is None:
+        raise ToolError("This tool works for a person who signed in; an app that acts for itself has none.")
+    return user
 
 
 CurrentPrincipal = Annotated[Principal, Resolve(current_principal)]

@@ -20,12 +20,13 @@ class User:
 class Principal:
     """A caller whose access token was verified: exists only once checked.
 
+    `user` is None for a client that acts for itself (RFC 9068 §2.2).
     `scopes` is what the token says; `implied` is what these scopes open besides, and empty without a hierarchy.
     `props` is what the operator's hooks attached to the grant; no client ever sees it.
     `proof_key` is the thumbprint of the key that the token is bound to (RFC 9449 §6.1); None for a bearer token.
     """
 
-    user: User
+    user: User | None
     client_id: str
     client_name: str | None
     scopes: frozenset[str]
@@ -36,6 +37,11 @@ class Principal:
     implied: frozenset[str] = frozenset()
     props: Mapping[str, Any] = field(default_factory=dict)
     proof_key: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """Whom the token is about: the person, or else the client itself (`sub`)."""
+        return self.client_id if self.user is None else self.user.id
 
     def allows(self, *scopes: str) -> bool:
         """Whether the caller has all of these scopes, by name or by a broader one that implies them."""

@@ -53,7 +53,7 @@ class Caller(AuthenticatedUser):
                 scopes=sorted(principal.scopes),
                 expires_at=int(principal.expires_at.timestamp()),
                 resource=resource,
-                subject=principal.user.id,
+                subject=principal.subject,
                 claims={"iss": principal.issuer},
             )
         )
@@ -183,13 +183,14 @@ def _principal_of(claims: Mapping[str, Any], catalogue: tuple[Scope, ...]) -> Pr
     if not all(isinstance(text, str) and text for text in texts.values()):
         raise InvalidToken("The access token lacks a claim.")
     scopes = frozenset(str(claims.get("scope", "")).split())
+    person = User(
+        id=texts["sub"],
+        username=claims.get("preferred_username"),
+        name=claims.get("name"),
+        email=claims.get("email"),
+    )
     return Principal(
-        user=User(
-            id=texts["sub"],
-            username=claims.get("preferred_username"),
-            name=claims.get("name"),
-            email=claims.get("email"),
-        ),
+        user=person if texts["sub"] != texts["client_id"] else None,
         client_id=texts["client_id"],
         client_name=claims.get("client_name"),
         scopes=scopes,

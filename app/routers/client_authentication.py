@@ -19,7 +19,9 @@ async def authenticate_client(
         TooManyRequests: instead of the refusal, when there were too many.
     """
     try:
-        return await authenticate(tx, services.keys, services.policy, form, authorization, origin.now)
+        return await authenticate(
+            tx, services.keys, services.client_keys, services.policy, form, authorization, origin
+        )
     except InvalidClient as error:
         await services.limits.count_client_failure(origin.source, error.client_id)
         raise

@@ -3,6 +3,7 @@
 from fastapi import Request
 
 from app.audit import Origin
+from app.authorization_server.client_authentication import read_keys
 from app.authorization_server.client_documents import DocumentRefused
 from app.oauth.errors import OAuthError
 from app.oauth.parameters import Parameters
@@ -26,6 +27,8 @@ async def read_client_document(
         if await services.client_documents.needs_fetch(client_ids[0], origin.now):
             await services.limits.check_documents(origin.source)
             await services.client_documents.fetch(client_ids[0], origin)
+            # Only now it is known where the keys of a new client are that signs for itself.
+            await read_keys(services.client_keys, services.policy, parameters, origin)
     except OAuthError as error:
         if isinstance(error, DocumentRefused):
             await services.limits.count_document_failure(origin.source)

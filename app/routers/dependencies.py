@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from app.accounts import store as accounts
 from app.accounts.records import User
 from app.audit import Origin, record
+from app.authorization_server.client_authentication import read_keys
 from app.authorization_server.proof_of_possession import nonces_of
 from app.authorization_server.records import ResourceOwner
 from app.database import Transaction
@@ -100,14 +101,18 @@ async def read_form(request: Request) -> Parameters:
     return parse_parameters(await request.body())
 
 
-async def read_machine_form(request: Request) -> Parameters:
+async def read_machine_form(request: Request, services: ServicesDep, origin: OriginDep) -> Parameters:
     """The form of an endpoint for machines, in which no parameter is repeated (OAuth 2.1 §3.2).
+
+    If the client signs for itself, its keys are read now: no transaction is to wait for its host.
 
     Raises:
         InvalidRequest: as `read_form`, or one is repeated.
+        TooManyFetches: keys would have to be read, and there is no place.
     """
     form = await read_form(request)
     form.refuse_repeated()
+    await read_keys(services.client_keys, services.policy, form, origin)
     return form
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.accounts.passwords import Passwords
 from app.authorization_server.client_documents import ClientDocuments
+from app.authorization_server.client_keys import ClientKeys
 from app.authorization_server.key_sets import KeySets
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
@@ -50,6 +51,7 @@ class Services:
     hooks: Hooks
     reporter: Reporter
     key_sets: KeySets
+    client_keys: ClientKeys
     # The MCP servers of this process by the URL of their resource.
     servers: Mapping[str, AnyServer]
 

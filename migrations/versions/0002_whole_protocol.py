@@ -23,8 +23,6 @@ _NEW_COLUMNS: Mapping[str, Sequence[tuple[str, Any, str]]] = {
     "clients": (
         ("jwks", _JSON, "Public keys that it registered itself (RFC 7517 §5)"),
         ("jwks_uri", sa.Text(), "Address at which it publishes its keys"),
-        ("jwks_read", _JSON, "Keys as they were last read at jwks_uri"),
-        ("jwks_read_at", _INSTANT, "When jwks_uri was last read"),
         ("token_endpoint_auth_signing_alg", sa.Text(), "JWS algorithm of its assertions; empty for any"),
         (
             "registration_token_hash",
@@ -72,7 +70,11 @@ _NEW_COLUMNS: Mapping[str, Sequence[tuple[str, Any, str]]] = {
     "grants": (
         ("authenticated_at", _INSTANT, "When the person had signed in who approved (auth_time)"),
         ("props_sealed", sa.Text(), "What the operator's hooks attached, encrypted under SECRET_KEY"),
-        ("client_snapshot", sa.Text(), "Hash of what the client said about itself when it was approved"),
+        (
+            "client_snapshot",
+            sa.Text(),
+            "How the client authenticated when it was approved, and a hash of what it said about itself",
+        ),
     ),
 }
 _NEVER_USED = "registration = 'dynamic' AND registered_with IS NULL AND last_used_at IS NULL"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.audit import Origin
 from app.authorization_server.authorization import FindResourceOwner
+from app.authorization_server.client_snapshot import is_weaker
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client, Grant, ResourceOwner
@@ -41,8 +42,13 @@ async def live_owner(context: TokenContext, client: Client, grant: Grant, descri
     """The person behind a grant that still holds.
 
     Raises:
-        InvalidGrant: the grant is revoked or over, or the person was disabled or deleted.
+        InvalidGrant: the client authenticated when it was allowed and no longer does, the grant is revoked or over,
+            or the person was disabled or deleted.
     """
+    if is_weaker(client, grant.client_snapshot):
+        raise InvalidGrant(
+            description, reason="client_weakened", client_id=client.client_id, grant_id=grant.id
+        )
     owner = await context.find_owner(context.tx, grant.user_id) if grant.user_id is not None else None
     if not grant.is_live(context.origin.now) or owner is None:
         raise InvalidGrant(

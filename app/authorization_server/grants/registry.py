@@ -6,6 +6,7 @@ from typing import Any
 
 from app.authorization_server.grants import (
     authorization_code,
+    client_credentials,
     device_code,
     jwt_bearer,
     refresh_token,
@@ -31,6 +32,7 @@ _ALWAYS = (authorization_code, refresh_token)
 # Those that an operator may switch off.
 _OPTIONAL: dict[Feature, Any] = {
     Feature.DEVICE: device_code,
+    Feature.CLIENT_CREDENTIALS: client_credentials,
     Feature.TOKEN_EXCHANGE: token_exchange,
     Feature.JWT_BEARER: jwt_bearer,
 }

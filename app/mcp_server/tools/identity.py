@@ -9,9 +9,10 @@ from app.resource_server.identity import CurrentPrincipal, CurrentUser
 
 
 class WhoAmI(BaseModel):
-    """The caller. Fields that the person did not agree to share are null."""
+    """The caller. Fields that the person did not agree to share are null, and all of them where an app acts for
+    itself."""
 
-    user_id: str
+    user_id: str | None
     username: str | None
     name: str | None
     email: str | None
@@ -30,10 +31,10 @@ async def whoami(principal: CurrentPrincipal) -> WhoAmI:
     """Tell who is signed in, through which app, with which permissions and until when."""
     user = principal.user
     return WhoAmI(
-        user_id=user.id,
-        username=user.username,
-        name=user.name,
-        email=user.email,
+        user_id=user.id if user else None,
+        username=user.username if user else None,
+        name=user.name if user else None,
+        email=user.email if user else None,
         client_id=principal.client_id,
         client_name=principal.client_name,
         scopes=sorted(principal.scopes),

@@ -1,0 +1,36 @@
+"""What a person allowed was one app, as it described itself then (client ID metadata documents, draft-01 §6.3).
+
+When the description changes, these rules hold:
+- Consent is asked at every authorization, and shows what the app says then. What it was allowed before counts as held
+  only while it still says the same.
+- A question that was put before the change can no longer be approved, and a code goes nowhere but where the person
+  was told it would go.
+- Refresh tokens go on working, with the new keys if the keys are new: whoever holds the app's address is the app, and
+  keys are to be changed now and then.
+- They stop working where the app proved who it was when it was allowed, and no longer does: otherwise whoever stole a
+  token would need no key any more, once the description says so.
+"""
+
+import hashlib
+import json
+
+from app.authorization_server.records import Client
+
+_PUBLIC = "none"
+
+
+def snapshot_of(client: Client) -> str:
+    """How the client authenticates, and a hash of what it says about itself that matters to people."""
+    said = {
+        "client_name": client.client_name,
+        "redirect_uris": sorted(client.redirect_uris),
+        "keys": sorted(json.dumps(key, sort_keys=True) for key in (client.jwks or {}).get("keys", ())),
+        "jwks_uri": client.jwks_uri,
+    }
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return f"{client.token_endpoint_auth_method} {digest}"
+
+
+def is_weaker(client: Client, snapshot: str | None) -> bool:
+    """Whether a client that authenticated when a person allowed it does so no longer."""
+    return client.is_public and snapshot is not None and not snapshot.startswith(f"{_PUBLIC} ")
