@@ -14,6 +14,7 @@ from tests.support.world import World
 
 pytest_plugins = ["tests.standing"]
 MakeWorld = Callable[..., Coroutine[Any, Any, World]]
+ALGORITHMS = "ES256 Ed25519 EdDSA RS256"
 OPENID = "openid profile mcp offline_access"
 ours, other = Prover(), Prover()
 
@@ -49,6 +50,7 @@ async def assert_refused(
     assert (answer.status_code, answer.json()["error"]) == (401, error)
     assert list(challenges_of(answer)) == [scheme]
     assert challenges_of(answer)[scheme]["error"] == error
+    assert challenges_of(answer)[scheme].get("algs") == (None if scheme == "Bearer" else ALGORITHMS)
     assert "eyJ" not in answer.text + str(answer.headers)
     assert await back_channel.records_of(world) > recorded
 

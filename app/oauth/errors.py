@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from app.oauth.jwt import FOREIGN_ALGORITHMS
+
 
 class OAuthError(Exception):
     """An answer that refuses (RFC 6749 §4.1.2.1, §5.2 and the specifications that add codes to them).
@@ -285,4 +287,6 @@ class ServerError(OAuthError):
 
 
 def _challenge(error: OAuthError, scheme: str) -> str:
-    return f'{scheme} error="{error.error}", error_description="{error.description}"'
+    challenge = f'{scheme} error="{error.error}", error_description="{error.description}"'
+    # RFC 9449 §7.1: what proofs may be signed with.
+    return challenge if scheme == "Bearer" else f'{challenge}, algs="{" ".join(FOREIGN_ALGORITHMS)}"'
