@@ -67,7 +67,7 @@ from app.routers.middleware import (
     PublicPath,
     answer_headers,
 )
-from app.routers.pages import consent, info, sign_in
+from app.routers.pages import consent, device, device_qr, info, sign_in
 from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
 from app.settings import Settings, load_settings
@@ -164,6 +164,8 @@ def create_app(
         authorize,
         sign_in,
         consent,
+        device,
+        device_qr,
         info,
         health,
     ):

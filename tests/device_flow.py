@@ -11,7 +11,7 @@ from app.audit import Origin
 from app.authorization_server import device_authorization
 from app.authorization_server.records import ResourceOwner
 from app.oauth.scopes import parse_scope
-from tests.support.world import World
+from tests.support.world import World, forms_of
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 Client = Mapping[str, Any]
@@ -88,10 +88,31 @@ async def answer(world: World, device: Device, decision: str = "approve", userna
         assert found is not None
         owner = ResourceOwner(user.id, user.username, user.name, user.email, user.is_admin)
         if decision == "approve":
-            scopes = parse_scope(found[0].scope)
-            await device_authorization.approve(tx, policy, found[0], owner, scopes, origin.now, origin)
+            scopes = parse_scope(found.device.scope)
+            await device_authorization.approve(tx, policy, found.device, owner, scopes, origin.now, origin)
         else:
-            await device_authorization.deny(tx, policy, found[0], owner, origin)
+            await device_authorization.deny(tx, policy, found.device, owner, origin)
+
+
+async def type_code(browser: httpx2.AsyncClient, code: str) -> httpx2.Response:
+    """Type a code into the page and send it."""
+    page = await browser.get("/device")
+    assert page.status_code == 200, page.text
+    [form] = forms_of(page.text)
+    return await browser.post(form.action, data={**form.fields, "user_code": code})
+
+
+async def decide(
+    browser: httpx2.AsyncClient, device: Device, decision: str = "approve", **changes: str
+) -> httpx2.Response:
+    """Type a device's code, press a button on the page that follows, and see what comes of it."""
+    typed = await type_code(browser, device.user_code)
+    assert typed.status_code == 303, typed.text
+    page = await browser.get(typed.headers["location"])
+    assert page.status_code == 200, page.text
+    [form] = forms_of(page.text)
+    answered = await browser.post(form.action, data={**form.fields, "decision": decision, **changes})
+    return await browser.get(answered.headers["location"]) if answered.status_code == 303 else answered
 
 
 async def tokens(world: World, client: Client, **changes: str | None) -> dict[str, Any]:

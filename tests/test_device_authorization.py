@@ -164,6 +164,13 @@ async def test_what_is_not_known_is_dropped_and_the_rest_waits(world: World) -> 
     assert {row["resource"] for row in rows} == {world.settings.resource}
 
 
+async def test_without_a_scope_what_the_client_registered_is_asked_for(world: World) -> None:
+    await device_flow.begin(world, await device_flow.register(world, scope="mcp email"), scope=None)
+
+    [row] = await world.rows("SELECT scope FROM device_authorizations")
+    assert row["scope"] == "mcp email"
+
+
 # ---------------------------------------------------------------------------------------- who may ask
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
 async def test_a_client_proves_who_it_is_as_at_the_token_endpoint(world: World, method: str) -> None:

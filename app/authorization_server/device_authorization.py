@@ -1,7 +1,7 @@
 """Devices that can't show a sign-in page (RFC 8628): what they ask for, and what a person answers on the page.
 
 begin     -> DeviceCodes           the device shows the user code and starts to poll
-try_code  -> DeviceAuthorization   a person typed the code
+try_code  -> Found                 a person typed the code
 approve, deny                      the device's next poll learns of it
 
 `begin` refuses, in this order:
@@ -110,7 +110,7 @@ async def begin(
             "This client may not use the device authorization grant.", client_id=client.client_id
         )
     resource = choose_resource(form.all("resource"), policy)
-    scopes, dropped = choose_scopes(form.get("scope"), resource, policy)
+    scopes, dropped = choose_scopes(form.get("scope"), resource, policy, client.scope)
     device_code = mint(DEVICE_CODE)
     while True:
         user_code = mint_user_code()
@@ -139,44 +139,47 @@ class WrongCode(Exception):
 
 
 class TooManyWrongCodes(Exception):
-    """No more codes are looked at for a while; `retry_after` tells the seconds to wait at most."""
+    """No more codes are looked at until the present ones are over."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__()
-        self.retry_after = retry_after
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A user code, in the form of `read_user_code`, the device that shows it, and the client that it is."""
+
+    user_code: str
+    device: DeviceAuthorization
+    client: Client
 
 
 async def try_code(
     tx: Transaction, keys: Keys, policy: Policy, typed: str, owner: ResourceOwner, origin: Origin
-) -> tuple[DeviceAuthorization, Client]:
-    """The device that shows the code that someone typed, and the client that it is.
+) -> Found:
+    """What a person means by the code that they typed.
 
     Raises:
-        WrongCode, TooManyWrongCodes: the first is counted, and with all reasons alike.
+        WrongCode: this is counted, and the same whatever the reason.
+        TooManyWrongCodes: of this person, or of everyone.
     """
     # One try after another, so that many at once don't slip through.
     await tx.lock("user-codes")
     since = origin.now - policy.device_code_lifetime
-    tries = (
-        (await count_events(tx, _WRONG_CODE, since, user_id=owner.id), _MOST_OF_PERSON),
-        (await count_events(tx, _WRONG_CODE, since), _MOST_OF_ALL),
-    )
-    if any(count >= most for count, most in tries):
-        raise TooManyWrongCodes(int(policy.device_code_lifetime.total_seconds()))
+    of_person = await count_events(tx, _WRONG_CODE, since, user_id=owner.id)
+    if of_person >= _MOST_OF_PERSON or await count_events(tx, _WRONG_CODE, since) >= _MOST_OF_ALL:
+        raise TooManyWrongCodes
     code = read_user_code(typed)
     found = await find(tx, keys, code) if code else None
-    refusal = _refusal(*found, origin.now) if found else "unknown_code"
+    refusal = _refusal(found, origin.now)
     if found is None or refusal is not None:
         await record(tx, _WRONG_CODE, origin, outcome=AccessDenied.error, reason=refusal, user_id=owner.id)
         raise WrongCode
     return found
 
 
-async def find(tx: Transaction, keys: Keys, user_code: str) -> tuple[DeviceAuthorization, Client] | None:
-    """The device that shows this code, in the form of `read_user_code`, and the client that it is."""
-    waiting = await device_store.find_by_user_code(tx, keys.hashes(user_code))
-    client = await store.find_client(tx, waiting.client_id) if waiting else None
-    return (waiting, client) if waiting and client else None
+async def find(tx: Transaction, keys: Keys, user_code: str) -> Found | None:
+    """What waits under this code, in the form of `read_user_code`, or waited."""
+    device = await device_store.find_by_user_code(tx, keys.hashes(user_code))
+    client = await store.find_client(tx, device.client_id) if device else None
+    return Found(user_code, device, client) if device and client else None
 
 
 async def approve(
@@ -250,13 +253,13 @@ async def deny(
     )
 
 
-def _refusal(waiting: DeviceAuthorization, client: Client, now: datetime) -> str | None:
-    """Why nobody can be asked about this device."""
-    if waiting.decided_at is not None:
+def _refusal(found: Found | None, now: datetime) -> str | None:
+    """Why nobody can be asked about this code."""
+    if found is None:
+        return "unknown_code"
+    if found.device.decided_at is not None:
         return "answered_before"
-    if now >= waiting.expires_at:
-        return "code_expired"
-    return _refusal_of_client(client)
+    return "code_expired" if now >= found.device.expires_at else _refusal_of_client(found.client)
 
 
 def _refusal_of_client(client: Client | None) -> str | None:

@@ -90,6 +90,40 @@ async def asked_in_silence(visitor: Visitor) -> None:
     await visitor.page.goto(visitor.site.authorization(client, prompt="none"))
 
 
+async def sign_in_for_a_device(visitor: Visitor) -> None:
+    await visitor.page.goto((await visitor.site.device())["verification_uri_complete"])
+
+
+async def device_code(visitor: Visitor) -> None:
+    await visitor.signed_in()
+    await visitor.page.goto(f"{visitor.site.url}/device")
+
+
+async def device_code_filled_in(visitor: Visitor) -> None:
+    await visitor.signed_in()
+    await visitor.page.goto((await visitor.site.device())["verification_uri_complete"])
+
+
+async def consent_for_a_device(visitor: Visitor) -> None:
+    await visitor.type_code(await visitor.site.device(HOSTILE_NAME))
+
+
+async def device_connected(visitor: Visitor) -> None:
+    await visitor.type_code(await visitor.site.device(HOSTILE_NAME))
+    await visitor.press("approve")
+    await expect(visitor.page.locator("h1")).to_have_text("You are connected")
+
+
+async def device_turned_away(visitor: Visitor) -> None:
+    await visitor.type_code(await visitor.site.device())
+    await visitor.press("deny")
+    await expect(visitor.page.locator("h1")).to_have_text("The device was turned away")
+
+
+async def device_qr_code(visitor: Visitor) -> None:
+    await visitor.page.goto(f"{visitor.site.url}/device/qr?user_code=WDJB-MJHT")
+
+
 async def unknown_app(visitor: Visitor) -> None:
     await visitor.page.goto(f"{visitor.site.url}/authorize?client_id=<script>alert(1)</script>")
 
@@ -129,6 +163,13 @@ SCENES: tuple[Scene, ...] = (
     sign_in_again,
     choose_an_account,
     asked_in_silence,
+    sign_in_for_a_device,
+    device_code,
+    device_code_filled_in,
+    consent_for_a_device,
+    device_connected,
+    device_turned_away,
+    device_qr_code,
     unknown_app,
     impossible_request,
     nothing_there,

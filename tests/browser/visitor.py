@@ -49,6 +49,30 @@ class Site:
             self._clients[repr(body)] = answer.json()
         return self._clients[repr(body)]
 
+    async def device(self, name: str = "Living room TV") -> dict[str, str]:
+        """What a device is told that asks to be let in; each is a client of its own."""
+        registration = {
+            "client_name": name,
+            "grant_types": ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
+            "token_endpoint_auth_method": "none",
+        }
+        async with httpx2.AsyncClient(base_url=self.process.url) as http:
+            client = (await http.post("/oauth/register", json=registration)).json()
+            form = {"client_id": client["client_id"], "scope": "mcp profile offline_access brew-coffee"}
+            answer = await http.post("/oauth/device_authorization", data=form)
+        assert answer.status_code == 200, answer.text
+        return {**answer.json(), "client_id": client["client_id"]}
+
+    async def poll(self, device: Mapping[str, str]) -> httpx2.Response:
+        """Ask for the device's tokens."""
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+            "device_code": device["device_code"],
+            "client_id": device["client_id"],
+        }
+        async with httpx2.AsyncClient(base_url=self.process.url) as http:
+            return await http.post("/oauth/token", data=form)
+
     def authorization(self, client: Mapping[str, Any], **changes: str) -> str:
         """The address that an app opens in the browser."""
         parameters = {
@@ -95,6 +119,14 @@ class Visitor:
         await self.page.goto(self.site.authorization(client, **changes))
         if await self.page.locator("input[name=password]").count():
             await self.sign_in()
+        await expect(self.page.locator("button[name=decision]")).to_have_count(2)
+
+    async def type_code(self, device: Mapping[str, str]) -> None:
+        """Open what a device's QR code leads to, signing in on the way, and go on to the question."""
+        await self.page.goto(device["verification_uri_complete"])
+        if await self.page.locator("input[name=password]").count():
+            await self.sign_in()
+        await self.page.click("form button[type=submit]")
         await expect(self.page.locator("button[name=decision]")).to_have_count(2)
 
     async def press(self, decision: str) -> None:

@@ -11,12 +11,11 @@ from app.authorization_server import store
 from app.authorization_server.authentication import demand_of
 from app.authorization_server.authorization import AlreadyAnswered, approve, deny
 from app.authorization_server.consent import Proposal, propose, record_step_up
-from app.authorization_server.policy import Policy
 from app.authorization_server.records import AuthorizationRequest, Client, ResourceOwner
 from app.database import Transaction
 from app.oauth.errors import AccessDenied, OAuthError
-from app.oauth.scopes import format_scope, parse_scope
-from app.oauth.uris import host_of, is_loopback, redirect_target
+from app.oauth.scopes import format_scope
+from app.oauth.uris import redirect_target
 from app.routers.authorize import ANSWER_HEADERS, AdmissionDep, broken_request
 from app.routers.browser import BrowserDep, forged, sign_in_of, signed_in
 from app.routers.dependencies import (
@@ -27,7 +26,7 @@ from app.routers.dependencies import (
     resource_owner,
 )
 from app.routers.errors import PageError
-from app.routers.pages.permissions import describe, sentences
+from app.routers.pages.question import question
 from app.routers.pages.render import render_page
 from app.routers.pages.sign_in import PageFormDep
 from app.routers.services import Services
@@ -56,8 +55,7 @@ async def show_consent(
         raise _start_again("The app was removed from this server.")
     owner = resource_owner(current.user)
     proposal = await _propose(tx, services, waiting, owner, origin.now)
-    context = _context(services, waiting, client, current, proposal)
-    context["scopes"] = await describe(services, proposal, waiting.resource)
+    context = await _context(services, waiting, client, current, proposal)
     return render_page(http, "consent.html", context, forms_lead_away=True)
 
 
@@ -151,58 +149,23 @@ def _start_again(what: str) -> PageError:
     )
 
 
-def _context(
+async def _context(
     services: Services,
     request: AuthorizationRequest,
     client: Client,
     current: SignedIn,
     proposal: Proposal,
 ) -> dict[str, Any]:
-    policy, target = services.policy, redirect_target(request.redirect_uri)
+    target = redirect_target(request.redirect_uri)
     return {
+        **await question(services, request, client, current, proposal),
         "action": services.address.path(f"/consent/{request.id}"),
         "csrf_token": services.keys.form_token(*_question(current, request, client, proposal)),
-        "user": {"username": current.user.username, "name": current.user.name},
         "switch_url": services.address.path(f"/login?request={request.id}&switch=true"),
-        "client": {
-            "name": client.display_name,
-            "client_id": client.client_id,
-            "verified_host": _verified_host(client),
-            "registered": _registered(client, request.created_at),
-        },
         "redirect": {
             "kind": target.kind,
             "scheme": target.scheme,
             "host": target.host,
             "port": str(target.port) if target.port is not None else None,
         },
-        "resource": request.resource.partition("://")[2],
-        "dropped": list(parse_scope(request.dropped_scope)),
-        "withheld": sentences(services, proposal.withheld),
-        "can_allow": not proposal.is_empty,
-        "stay_days": _stay_days(policy, client),
-        "reference": request.reference,
     }
-
-
-def _stay_days(policy: Policy, client: Client) -> int | None:
-    """For how long the app may come back without asking; it may when it registered for refresh tokens."""
-    return policy.grant_lifetime.days if "refresh_token" in client.grant_types else None
-
-
-def _verified_host(client: Client) -> str | None:
-    """The host that its metadata document was read from over TLS; loopback proves nothing about anyone."""
-    if not client.is_document or is_loopback(client.client_id):
-        return None
-    return host_of(client.client_id)
-
-
-def _registered(client: Client, now: datetime) -> str:
-    if client.is_document:
-        scheme, _, rest = client.client_id.partition("://")
-        return f"described at {scheme}://{rest.partition('/')[0]}"
-    days = (now.date() - client.created_at.date()).days
-    when = "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
-    return (
-        f"registered itself {when}" if client.registration == "dynamic" else f"added by the operator {when}"
-    )

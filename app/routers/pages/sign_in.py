@@ -11,9 +11,11 @@ from app.accounts.sign_in import SignedIn, authenticate, renew_hash, sign_out, s
 from app.audit import record
 from app.authorization_server import store as requests
 from app.authorization_server.authentication import Demand, demand_of
+from app.authorization_server.device_authorization import format_user_code, read_user_code
 from app.authorization_server.records import AuthorizationRequest, Client
 from app.database import Transaction
 from app.oauth.errors import OAuthError
+from app.oauth.features import Feature
 from app.oauth.parameters import Parameters
 from app.routers.browser import (
     Browser,
@@ -60,6 +62,7 @@ async def show_sign_in(
     browser: BrowserDep,
     origin: OriginDep,
     request: Annotated[str, Query(max_length=100)] = "",
+    device: Annotated[str, Query(max_length=100)] = "",
     switch: bool = False,
 ) -> Response:
     """The sign-in page. Someone who is signed in goes on at once, unless they want to be someone else, or the app
@@ -68,7 +71,8 @@ async def show_sign_in(
     async with services.database.transaction() as tx:
         current = await signed_in(tx, services, browser, origin)
         waiting = await _find_waiting(tx, services, browser, request)
-    view = SignInView(waiting, (waiting.request.login_hint if waiting else None) or "", current)
+    hint = (waiting.request.login_hint if waiting else None) or ""
+    view = SignInView(waiting, hint, current, _device_next(services, device))
     if view.may_go_on and not switch:
         onward = services.address.path(view.onward)
         return RedirectResponse(onward, 303, {"Cache-Control": "no-store"})
@@ -83,22 +87,22 @@ async def sign_in(
 ) -> Response:
     """Check name and password; the session id is always a new one."""
     if browser.is_new or not services.keys.form_token_matches(
-        _field(form, "csrf_token"), "login", browser.id
+        field_of(form, "csrf_token"), "login", browser.id
     ):
         raise forged()
     username, password, request_id = (
-        _field(form, "username"),
-        _field(form, "password"),
-        _field(form, "request"),
+        field_of(form, "username"),
+        field_of(form, "password"),
+        field_of(form, "request"),
     )
     async with services.database.reading() as tx:
         waiting = await _find_waiting(tx, services, browser, request_id)
         known = await store.find_user_by_username(tx, username)
         hashes = browser.hashes(services.keys)
         # Asked for unknown people too: the answer must not take longer for one kind than for the other.
-        device = browser.id if await store.knows_device(tx, known.id if known else "", hashes) else None
-    view = SignInView(waiting, username)
-    if not await services.limits.may_try_password(username, origin.source, device):
+        known_as = browser.id if await store.knows_device(tx, known.id if known else "", hashes) else None
+    view = SignInView(waiting, username, device=_device_next(services, field_of(form, "device")))
+    if not await services.limits.may_try_password(username, origin.source, known_as):
         count_refusal("/login", "too_many_tries")
         page = _page(http, services, browser, view, error=_SLOW_DOWN, status=429)
         page.headers["Retry-After"] = str(_RETRY_AFTER)
@@ -122,7 +126,7 @@ async def sign_in(
         agent = http.headers.get("user-agent")
         at = demand_of(waiting.request).time_of_sign_in(origin.now) if waiting else origin.now
         session_id = await start_session(tx, services.keys, user, origin, browser.id, agent, at)
-    await services.limits.forget_tries(username, origin.source, device)
+    await services.limits.forget_tries(username, origin.source, known_as)
     onward = services.address.path(view.onward)
     response = RedirectResponse(onward, 303, {"Cache-Control": "no-store"})
     set_session(response, services, session_id)
@@ -153,7 +157,7 @@ async def do_sign_out(
         current = await signed_in(tx, services, browser, origin)
         if current is not None:
             if not services.keys.form_token_matches(
-                _field(form, "csrf_token"), "logout", current.session_hash
+                field_of(form, "csrf_token"), "logout", current.session_hash
             ):
                 raise forged()
             await sign_out(tx, current, origin)
@@ -171,12 +175,30 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceNext:
+    """The device page is to come next, with this code in its field; None while it is still to be typed."""
+
+    user_code: str | None
+
+    @property
+    def field(self) -> str:
+        """How addresses and forms of this page say so."""
+        return self.user_code or "new"
+
+    @property
+    def address(self) -> str:
+        """The page."""
+        return f"/device?user_code={self.user_code}" if self.user_code else "/device"
+
+
+@dataclass(frozen=True, slots=True)
 class SignInView:
-    """What the sign-in page shows: what waits, the name to fill in, and who is signed in already."""
+    """What the sign-in page shows: what waits, the name to fill in, who is signed in already, and what comes next."""
 
     waiting: Waiting | None
     username: str = ""
     current: SignedIn | None = None
+    device: DeviceNext | None = None
 
     @property
     def _demand(self) -> Demand:
@@ -200,7 +222,9 @@ class SignInView:
     @property
     def onward(self) -> str:
         """The page after it."""
-        return f"/consent/{self.waiting.request.id}" if self.waiting else "/"
+        if self.waiting:
+            return f"/consent/{self.waiting.request.id}"
+        return self.device.address if self.device else "/"
 
 
 def _page(
@@ -221,7 +245,8 @@ def _page(
         "username": view.username,
         "again": view.asked_again,
         "expects_another": view.expects_another,
-        "onward_url": services.address.path(view.onward) if view.waiting and view.may_go_on else None,
+        "device": view.device,
+        "onward_url": services.address.path(view.onward) if view.onward != "/" and view.may_go_on else None,
         "error": error,
         "retry_after": _RETRY_AFTER if status == 429 else None,
         "user": current.user if current else None,
@@ -243,7 +268,18 @@ async def _find_waiting(
     return Waiting(request, client) if request and client else None
 
 
-def _field(form: Parameters, name: str) -> str:
+def next_is_device(typed: str) -> DeviceNext:
+    """The device page with a code; what is none is left out."""
+    code = read_user_code(typed)
+    return DeviceNext(format_user_code(code) if code else None)
+
+
+def _device_next(services: Services, device: str) -> DeviceNext | None:
+    """What the address or form says about a device."""
+    return next_is_device(device) if device and services.policy.has(Feature.DEVICE) else None
+
+
+def field_of(form: Parameters, name: str) -> str:
     """A field of our own form; one that is missing or repeated counts as empty."""
     values = form.all(name)
     return values[0] if len(values) == 1 else ""
