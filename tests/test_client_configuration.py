@@ -300,6 +300,7 @@ async def test_an_update_whose_answer_was_lost_can_be_sent_again(standing: Stand
         pytest.param({"client_secret": {}}, id="object-as-secret"),
         pytest.param({"token_endpoint_auth_method": "none"}, id="wants-no-secret"),
         pytest.param({"token_endpoint_auth_method": "private_key_jwt"}, id="key-without-key"),
+        pytest.param({"jwks": {"keys": "none"}}, id="keys-that-are-none"),
         pytest.param({"token_endpoint_auth_method": "magic"}, id="unknown-method"),
         pytest.param({"grant_types": ["client_credentials"]}, id="client-credentials"),
         pytest.param({"grant_types": ["password"]}, id="password"),
@@ -455,6 +456,24 @@ async def test_mgt_5_a_question_that_was_asked_before_the_change_is_not_approved
     assert again.headers["location"].startswith("/consent/")
     page = await browser.get(again.headers["location"])
     assert "evil.example" in page.text
+
+
+async def test_mgt_5_what_was_allowed_before_the_change_is_asked_for_anew(world: World) -> None:
+    """Nothing of it is taken along silently to where the answer goes now."""
+    client = await world.register(redirect_uris=["https://app.example/cb"])
+    await world.tokens(client, scope="mcp profile email")
+    world.clock.advance(seconds=1)
+    assert (await update(world, client, redirect_uris=["https://app.example/cb", EVIL])).status_code == 200
+    world.clock.advance(seconds=1)
+
+    code = await world.code(client, redirect_uri=EVIL, scope="mcp")
+
+    form = world.redemption(client, code, redirect_uri=EVIL)
+    tokens = (await world.http.post("/oauth/token", data=form)).json()
+    assert tokens["scope"] == "mcp"
+    # What is allowed from now on is allowed to the app as it is now.
+    again = await world.tokens(client, scope="profile")
+    assert set(again["scope"].split()) == {"mcp", "profile"}
 
 
 async def test_mgt_5_a_code_from_before_the_change_is_not_redeemed_for_the_new_address(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests import back_channel
 from tests.command_line import CommandLine, assert_refused, command_line
 from tests.front_channel import change
+from tests.support.signing import SigningClient
 from tests.support.world import REDIRECT_URI, World
 
 
@@ -98,6 +99,38 @@ async def test_what_registration_refuses_is_refused_here_too(
 ) -> None:
     assert_refused(await cli.quickly("clients", "create", *arguments), word)
     assert (await world.counts())["clients"] == 0
+
+
+async def test_a_client_that_nobody_is_redirected_to_acts_for_itself(world: World, cli: CommandLine) -> None:
+    client = await created(cli, "Robot", "--auth-method", "client_secret_post")
+    assert (client["grant_types"], client["redirect_uris"]) == (["client_credentials"], [])
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": client["client_id"],
+        "client_secret": client["client_secret"],
+    }
+    answer = await world.http.post("/oauth/token", data=form)
+    assert answer.status_code == 200, answer.text
+    assert (await world.rows("SELECT last_used_at FROM clients"))[0]["last_used_at"] is not None
+
+
+async def test_a_client_that_signs_is_made_with_its_keys(
+    world: World, cli: CommandLine, tmp_path: Path
+) -> None:
+    signer = SigningClient()
+    (tmp_path / "keys.json").write_text(json.dumps(signer.jwks))
+    client = await created(cli, "Robot", "--auth-method", "private_key_jwt", "--jwks", "keys.json")
+    assert "client_secret" not in client
+    signer.client_id = client["client_id"]
+    form = {"grant_type": "client_credentials", **signer.proof(world)}
+    assert (await world.http.post("/oauth/token", data=form)).status_code == 200
+
+
+async def test_a_file_with_keys_must_be_json(cli: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text("no json")
+    result = await cli.quickly("clients", "create", "App", "--jwks", "keys.json")
+    assert_refused(result, "keys.json")
+    assert (await cli.quickly("clients", "create", "App", "--jwks", "missing.json")).code == 2
 
 
 # ------------------------------------------------------------------------------------------ another secret

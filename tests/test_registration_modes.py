@@ -159,6 +159,26 @@ async def test_with_a_token_a_registration_is_counted_against_no_limit_and_stays
     assert {row["client_id"] for row in rows} == set(vouched)
 
 
+async def test_reg_10_with_a_token_a_client_may_register_to_act_for_itself(world: World) -> None:
+    acting = {
+        "grant_types": ["client_credentials"],
+        "token_endpoint_auth_method": "client_secret_post",
+        "redirect_uris": [],
+    }
+    assert (await register(world, None, **acting)).status_code == 400
+    _, token = await make_token(world)
+    answer = await register(world, f"Bearer {token}", **acting)
+    assert answer.status_code == 201, answer.text
+    client = answer.json()
+    form = {name: client[name] for name in ("client_id", "client_secret")}
+    issued = await world.http.post("/oauth/token", data={**form, "grant_type": "client_credentials"})
+    assert issued.status_code == 200, issued.text
+    own = {"authorization": f"Bearer {client['registration_access_token']}"}
+    body = {**acting, "client_id": client["client_id"], "client_name": "Robot"}
+    changed = await world.http.put(client["registration_client_uri"], json=body, headers=own)
+    assert changed.json()["grant_types"] == ["client_credentials"]
+
+
 # ------------------------------------------------------------------------------------------ closed
 @pytest.mark.parametrize("with_token", [True, False])
 async def test_reg_22_where_registration_is_closed_nobody_registers(

@@ -85,7 +85,12 @@ async def replace_metadata(
         InvalidClientMetadata, InvalidRedirectURI, Refused: as the head of this file says.
     """
     _check_identity(keys, client, metadata)
-    checked = check_metadata(metadata, policy, default_auth_method=client.token_endpoint_auth_method)
+    checked = check_metadata(
+        metadata,
+        policy,
+        default_auth_method=client.token_endpoint_auth_method,
+        by_operator=client.registered_with is not None,
+    )
     public = checked.token_endpoint_auth_method == "none"  # noqa: S105 - a method, not a secret
     if public != client.is_public:
         raise InvalidClientMetadata(

@@ -80,11 +80,16 @@ async def list_grants(
 async def list_live_scopes(
     tx: Transaction, user_id: str, client_id: str, resource: str, now: datetime
 ) -> Sequence[str]:
-    """What a person's live grants allow a client at a resource, as scope strings."""
+    """What a person's live grants allow a client at a resource, as scope strings.
+
+    What was allowed before the client last said something new about itself was allowed to another description of it.
+    """
     statement = (
         sa.select(grants.c.scope)
         .distinct()
+        .join(clients, clients.c.client_id == grants.c.client_id)
         .where(
+            clients.c.changed_at.is_(None) | (grants.c.created_at >= clients.c.changed_at),
             grants.c.user_id == user_id,
             grants.c.client_id == client_id,
             grants.c.resource == resource,

@@ -1,4 +1,4 @@
-"""Clients that the operator makes, and that nobody else looks after."""
+"""Clients that the operator makes: with whatever grant types there are, and looked after by nobody else."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ async def create(
     introspects: Sequence[str],
     origin: Origin,
 ) -> Registered:
-    """Make a client of this metadata (RFC 7591 §2).
+    """Make a client of this metadata (RFC 7591 §2), which may act for itself.
 
     Args:
         introspects: resources that it looks after, whose tokens it may ask about (RFC 7662).
@@ -34,7 +34,7 @@ async def create(
         InvalidTarget: no resource of ours.
     """
     resources = [policy.find_resource(url).url for url in introspects]
-    checked = check_metadata(metadata, policy, default_auth_method="client_secret_basic")
+    checked = check_metadata(metadata, policy, default_auth_method="client_secret_basic", by_operator=True)
     client = Client(
         client_id=mint_id("client_"),
         **values_of(checked),

@@ -117,15 +117,16 @@ async def register(
     are ignored.
 
     Args:
-        bearer: the token that came along. With an initial access token the operator vouches: such a registration is
-            not counted against the cap and never goes by itself.
+        bearer: the token that came along. With an initial access token the operator vouches: such a client may also
+            use grant types in which nobody is asked, is not counted against the cap and never goes by itself.
 
     Raises:
         RegistrationClosed, InvalidToken, InvalidRedirectURI, InvalidClientMetadata, Refused, RegistrationsFull: as the
             head of this file says.
     """
     presented = await _admit(tx, keys, policy, bearer, origin)
-    checked = check_metadata(metadata, policy, default_auth_method="client_secret_basic")
+    vouched = presented is not None
+    checked = check_metadata(metadata, policy, default_auth_method="client_secret_basic", by_operator=vouched)
     await hooks.registration(Registration("dynamic", values_of(checked), origin.source))
     if presented is not None:
         await initial_access_tokens.spend(tx, keys, presented, origin.now)
