@@ -12,11 +12,13 @@ from interop.server import Server
 from interop.toolbox import Toolbox
 
 
+@pytest.mark.parametrize("how", ["plain", "pushed"])
 @pytest.mark.parametrize("method", ["none", "client_secret_basic", "client_secret_post"])
 def test_every_answer_is_accepted_from_discovery_to_revocation(
-    server: Server, toolbox: Toolbox, home: Path, method: str
+    server: Server, toolbox: Toolbox, home: Path, method: str, how: str
 ) -> None:
-    with talking(toolbox, home, "strict.mjs", server.mcp, method) as client:
+    """Clients with a secret introspect too, in JSON and signed; pushed, the browser carries a handle only."""
+    with talking(toolbox, home, "strict.mjs", server.mcp, method, how) as client:
         client.say(server.person.authorize(event(client, "authorize")["url"]))
         for _ in ("the first token", "the refreshed token"):
             used = event(client, "whoami")

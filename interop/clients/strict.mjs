@@ -1,12 +1,12 @@
 // `oauth4webapi`, which checks every answer against its RFC: metadata, registration, the
 // authorization response, token responses, the access token itself, challenges.
-// usage: strict.mjs MCP-URL TOKEN-ENDPOINT-AUTH-METHOD
+// usage: strict.mjs MCP-URL TOKEN-ENDPOINT-AUTH-METHOD [pushed]
 import * as oauth from 'oauth4webapi';
 
 import { ask, check, tell } from './dialogue.mjs';
 import { toolCall } from './mcp.mjs';
 
-const [url, method] = process.argv.slice(2);
+const [url, method, how] = process.argv.slice(2);
 const REDIRECT = 'http://127.0.0.1:33419/callback';
 // The server of the tests listens on loopback without TLS; nothing else is relaxed.
 const plain = { [oauth.allowInsecureRequests]: true };
@@ -82,11 +82,31 @@ function approved(validate) {
   }
 }
 
+// RFC 9126: what the browser brings instead of the request.
+async function push(server, client, authentication, parameters) {
+  const answer = await oauth.pushedAuthorizationRequest(server, client, authentication, parameters, plain);
+  const { request_uri, expires_in } = await oauth.processPushedAuthorizationResponse(server, client, answer);
+  check(expires_in <= 60, `the handle is good for ${expires_in} s`);
+  return new URLSearchParams({ client_id: client.client_id, request_uri });
+}
+
+// RFC 7662 and RFC 9701: a client with a secret may look at its own tokens.
+async function introspect({ server, resource }, { client, authentication }, token, active) {
+  for (const requestJwtResponse of [false, true]) {
+    const answer = await oauth.introspectionRequest(server, client, authentication, token, {
+      requestJwtResponse, ...plain,
+    });
+    const told = await oauth.processIntrospectionResponse(server, client, answer);
+    if (requestJwtResponse) await oauth.validateApplicationLevelSignature(server, answer, plain);
+    check(told.active === active, `introspection says ${JSON.stringify(told)}`);
+    check(!active || told.aud === resource.resource, `introspection says ${JSON.stringify(told)}`);
+  }
+}
+
 async function authorize({ server, resource }, { client, authentication }) {
   const verifier = oauth.generateRandomCodeVerifier();
   const state = oauth.generateRandomState();
-  const address = new URL(server.authorization_endpoint);
-  address.search = new URLSearchParams({
+  const parameters = new URLSearchParams({
     response_type: 'code',
     client_id: client.client_id,
     redirect_uri: REDIRECT,
@@ -96,10 +116,12 @@ async function authorize({ server, resource }, { client, authentication }) {
     code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
     code_challenge_method: 'S256',
   });
+  const address = new URL(server.authorization_endpoint);
+  address.search = how === 'pushed' ? await push(server, client, authentication, parameters) : parameters;
   const callback = new URL(await ask('authorize', { url: address.href }));
-  const parameters = approved(() => oauth.validateAuthResponse(server, client, callback, state));
+  const answered = approved(() => oauth.validateAuthResponse(server, client, callback, state));
   const answer = await oauth.authorizationCodeGrantRequest(
-    server, client, authentication, parameters, REDIRECT, verifier,
+    server, client, authentication, answered, REDIRECT, verifier,
     { additionalParameters: { resource: resource.resource }, ...plain },
   );
   check(answer.headers.get('cache-control')?.includes('no-store'), 'tokens may be cached');
@@ -118,6 +140,7 @@ const site = await discover();
 const { client, authentication } = await register(site.server);
 const granted = await authorize(site, { client, authentication });
 await use(site, granted.access_token);
+if (method !== 'none') await introspect(site, { client, authentication }, granted.access_token, true);
 
 const renew = (token) =>
   oauth.refreshTokenGrantRequest(site.server, client, authentication, token, {
@@ -132,6 +155,7 @@ await use(site, refreshed.access_token);
 const goodbye = await oauth.revocationRequest(site.server, client, authentication, refreshed.refresh_token, plain);
 await oauth.processRevocationResponse(goodbye);
 await challenged(refreshed.access_token, 'invalid_token');
+if (method !== 'none') await introspect(site, { client, authentication }, refreshed.access_token, false);
 const late = await failure(async () =>
   oauth.processRefreshTokenResponse(site.server, client, await renew(refreshed.refresh_token)),
 );
