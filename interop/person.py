@@ -101,6 +101,27 @@ class Person:
                 page = browser.get(target)
         raise PageError(f"still not at the callback after {STEPS} steps, at {page.url}")
 
+    def connect(self, url: str, code: str = "") -> str:
+        """Walk from the address that a device shows to the page that tells how it ended; returns what that says.
+
+        A code that the address does not fill in is typed.
+        """
+        with httpx2.Client(timeout=SECONDS, follow_redirects=True) as browser:
+            page = browser.get(url)
+            for _ in range(STEPS):
+                forms, text = parse_forms(page.text)
+                if not forms:
+                    return text
+                asked = next(
+                    (form for form in forms if "user_code" in form.fields and not form.buttons), None
+                )
+                if asked is None:
+                    page = self._answer(browser, page)
+                else:
+                    typed = asked.fields | {"user_code": asked.fields["user_code"] or code}
+                    page = self._post(browser, page, asked, typed)
+        raise PageError(f"still asked after {STEPS} steps, at {page.url}")
+
     def _answer(self, browser: httpx2.Client, page: httpx2.Response) -> httpx2.Response:
         """Fill in the one form of the flow that this page shows."""
         forms, text = parse_forms(page.text)
