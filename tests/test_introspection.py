@@ -225,7 +225,9 @@ async def test_a_refresh_token_that_is_over_is_inactive(scene: Scene, end: str) 
 async def test_int_1_without_credentials_nothing_is_told(lasting: Scene) -> None:
     world = lasting.world
     token = (await world.tokens(lasting.app))["access_token"]
-    await refused(world, world.http.post("/oauth/introspect", data={"token": token}), 401, "invalid_client")
+    nobody = world.http.post("/oauth/introspect", data={"token": token})
+    answer = await refused(world, nobody, 401, "invalid_client")
+    assert answer.headers["www-authenticate"].startswith("Basic")
     wrong = basic(lasting.guard, "ost_secret_wrong")
     request = world.http.post("/oauth/introspect", data={"token": token}, headers=wrong)
     answer = await refused(world, request, 401, "invalid_client")
@@ -236,7 +238,8 @@ async def test_int_2_a_public_client_is_told_nothing(lasting: Scene) -> None:
     world = lasting.world
     token = (await world.tokens(lasting.app))["access_token"]
     form = {"token": token, "client_id": lasting.app["client_id"]}
-    await refused(world, world.http.post("/oauth/introspect", data=form), 401, "invalid_client")
+    answer = await refused(world, world.http.post("/oauth/introspect", data=form), 401, "invalid_client")
+    assert answer.headers["www-authenticate"].startswith("Basic")
 
 
 async def test_int_7_a_bearer_token_is_no_right_to_ask(lasting: Scene) -> None:

@@ -432,6 +432,13 @@ async def test_authorization_details_at_the_token_endpoint_spend_nothing(
         assert (await world.refresh(client, token)).status_code == 200
 
 
+async def test_authorization_details_of_a_device_are_refused(standing: Standing) -> None:
+    client = await standing.client()
+    form = {"client_id": client["client_id"], "authorization_details": '[{"type":"payment_initiation"}]'}
+    request = standing.world.http.post("/oauth/device_authorization", data=form)
+    await refused(standing.world, request, 400, "invalid_authorization_details")
+
+
 # ------------------------------------------------------------------------------------------ OPT-3
 async def test_opt_3_a_server_that_wants_pushed_requests_refuses_plain_ones(make_world: MakeWorld) -> None:
     world = await make_world(require_pushed_requests=True)

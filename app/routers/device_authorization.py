@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse
 
+from app.authorization_server.authorization_details import refuse_authorization_details
 from app.authorization_server.device_authorization import begin
 from app.oauth.features import Feature
 from app.routers.client_authentication import authenticate_client
@@ -42,6 +43,7 @@ async def device_authorization(
 ) -> JSONResponse:
     """Let a device wait for someone to type its code (RFC 8628 §3.2)."""
     client = await authenticate_client(tx, services, form, authorization, origin)
+    refuse_authorization_details(form)
     if client.is_stranger:
         await services.limits.count_device(origin.source, client.client_id)
     codes = await begin(tx, services.keys, services.policy, client, form, origin)

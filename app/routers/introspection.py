@@ -31,13 +31,18 @@ async def introspect(
     tx: TransactionDep,
 ) -> Response:
     """What a token is good for (§2.1), in JSON, or signed for whoever asks for that media type (RFC 9701 §4)."""
-    client = await authenticate_client(tx, services, form, authorization, origin)
+    try:
+        client = await authenticate_client(tx, services, form, authorization, origin)
+    except InvalidClient as error:
+        error.challenge_basic = True  # a way to authenticate is named also to who tried none (§2.3)
+        raise
     token = form.require("token")
     try:
         response = await rules.introspect(
             tx, services.keys, services.signing_keys, services.policy, find_owner, client, token, origin.now
         )
     except InvalidClient as error:
+        error.challenge_basic = True
         await services.limits.count_client_failure(origin.source, error.client_id)
         raise
     if rules.MEDIA_TYPE not in request.headers.get("accept", "").lower():
