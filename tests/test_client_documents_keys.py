@@ -357,6 +357,20 @@ async def test_a_grant_keeps_what_the_client_was_when_it_was_allowed(
     assert all(snapshot.startswith("none ") for snapshot in snapshots)
 
 
+async def test_cim_21_what_was_allowed_to_another_description_is_not_held(
+    world: World, internet: Internet
+) -> None:
+    """A step-up joins what was allowed before: not for whoever took the address over."""
+    publish(internet, None)
+    await world.tokens(document(), scope="mcp email")
+    assert (await world.tokens(document(), scope="mcp profile"))["scope"] == "mcp profile email"
+    publish(internet, None, redirect_uris=[REDIRECT_URI, "https://evil.example/cb"])
+    world.clock.advance(seconds=1)
+    await expire_document(world)
+
+    assert (await world.tokens(document(), scope="mcp profile"))["scope"] == "mcp profile"
+
+
 async def expire_document(world: World) -> None:
     """Let the document be read again at the next authorization."""
     async with world.database.transaction() as tx:

@@ -28,6 +28,7 @@ from app.authorization_server.authorization import (
     choose_resource,
     choose_scopes,
 )
+from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.grants.device_code import GRANT_TYPE
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client, DeviceAuthorization, Grant, ResourceOwner
@@ -217,6 +218,7 @@ async def approve(
         expires_at=origin.now + policy.grant_lifetime,
         grant_type=GRANT_TYPE,
         authenticated_at=authenticated_at,
+        client_snapshot=snapshot_of(client),
     )
     await grant_store.add_grant(tx, grant)
     await device_store.open_grant(tx, waiting.device_code_hash, grant.id)
