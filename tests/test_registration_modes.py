@@ -9,6 +9,7 @@ import pytest
 
 from app.audit import Origin
 from app.authorization_server import initial_access_tokens
+from app.oauth.errors import InvalidToken
 from tests import back_channel
 from tests.support.world import REDIRECT_URI, World, running_world
 
@@ -110,6 +111,18 @@ async def test_reg_21_a_token_counts_its_uses(make_world: Callable[..., Any]) ->
     assert [row["uses_left"] for row in await world.rows("SELECT uses_left FROM initial_access_tokens")] == [
         0
     ]
+
+
+async def test_reg_21_who_comes_second_with_the_last_use_gets_nothing(world: World) -> None:
+    """Both found the token good before either spent it."""
+    _, secret = await make_token(world, uses=1)
+    keys, now = world.services.keys, world.clock.now()
+    async with world.database.transaction() as tx:
+        first, second = [await initial_access_tokens.check(tx, keys, secret, now) for _ in range(2)]
+        await initial_access_tokens.spend(tx, keys, first, now)
+        with pytest.raises(InvalidToken) as refusal:
+            await initial_access_tokens.spend(tx, keys, second, now)
+    assert refusal.value.reason == "initial_token_used_up"
 
 
 async def test_reg_21_guesses_are_counted(make_world: Callable[..., Any]) -> None:
