@@ -143,6 +143,18 @@ async def test_dsc_8_what_a_setting_switches_off_is_not_told(
     assert member not in await metadata_of(await make_world(**settings))
 
 
+async def test_the_first_page_names_what_is_there(make_world: MakeWorld) -> None:
+    optional = {
+        path for traces in TRACES.values() for _, path in traces.endpoints if path.startswith("/oauth/")
+    }
+    named = optional - {"/oauth/register/client_x"} | {"/oauth/register"}
+    page = (await (await make_world()).browser().get("/")).text
+    assert [path for path in named if f">{path}<" not in page] == []
+    off = await make_world(features_off=" ".join(Feature), registration="closed")
+    page = (await off.browser().get("/")).text
+    assert [path for path in named if f">{path}<" in page] == []
+
+
 async def test_reg_22_where_registration_is_closed_nothing_is_stored(make_world: MakeWorld) -> None:
     world = await make_world(registration="closed")
     answer = await world.http.post("/oauth/register", json={"redirect_uris": ["http://127.0.0.1/cb"]})

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Request
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from starlette.responses import Response
 
+from app.authorization_server.policy import Policy
+from app.oauth.features import Feature
 from app.resource_server.requirements import Requirements
 from app.routers.browser import BrowserDep, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep
@@ -24,8 +26,14 @@ _ENDPOINTS = (
     ("GET", "/.well-known/jwks.json", "Public signing keys", "RFC 7517"),
     ("GET", "/authorize", "Sign-in and approval", "OAuth 2.1"),
     ("POST", "/oauth/token", "Tokens", "OAuth 2.1"),
-    ("POST", "/oauth/register", "Registration of apps", "RFC 7591"),
     ("POST", "/oauth/revoke", "Revocation", "RFC 7009"),
+)
+# Those that are there only while they are switched on.
+_OPTIONAL_ENDPOINTS = (
+    (Feature.PUSHED_REQUESTS, ("POST", "/oauth/par", "Requests of apps, pushed ahead", "RFC 9126")),
+    (Feature.DEVICE, ("POST", "/oauth/device_authorization", "Devices without pages", "RFC 8628")),
+    (Feature.INTROSPECTION, ("POST", "/oauth/introspect", "What a token is good for", "RFC 7662")),
+    (Feature.OPENID, ("GET", "/oauth/userinfo", "Who signed in", "OpenID Connect")),
 )
 
 
@@ -61,7 +69,7 @@ async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin
                 "what": what,
                 "source": source,
             }
-            for method, path, what, source in _ENDPOINTS
+            for method, path, what, source in _endpoints(services.policy)
         ],
         "revisions": [*reversed(MODERN_PROTOCOL_VERSIONS), *reversed(HANDSHAKE_PROTOCOL_VERSIONS)],
         "clients": _clients(server.name, services.policy.default_resource.url, services.address.loopback),
@@ -83,6 +91,14 @@ def _needed(services: Services, declared: frozenset[str]) -> list[dict[str, str]
     return [
         {"name": scope.name, "sentence": scope.sentence} for scope in policy.catalogue if scope.name in needed
     ]
+
+
+def _endpoints(policy: Policy) -> list[tuple[str, str, str, str]]:
+    """What is there now."""
+    endpoints = [*_ENDPOINTS]
+    if policy.registration != "closed":
+        endpoints.append(("POST", "/oauth/register", "Registration of apps", "RFC 7591"))
+    return endpoints + [endpoint for feature, endpoint in _OPTIONAL_ENDPOINTS if policy.has(feature)]
 
 
 def _clients(name: str, url: str, loopback: bool) -> list[dict[str, Any]]:
