@@ -109,6 +109,7 @@ _TOKEN = (
     *("requested_token_type", "audience"),
 )
 _DOCUMENT = Operation("Metadata.", (200, 404))
+_PICTURES = (200, 400, 404, 429, 503)
 _PAGES = (200, 303, 400, 401, 403, 404, 413, 429, 503)
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -194,6 +195,19 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/consent/{request_id}"): Operation(
         "Answer it.", _PAGES, form=("decision", "csrf_token"), page=True
     ),
+    ("get", "/device"): Operation("Asks for the code of a device.", _PAGES, query=("user_code",), page=True),
+    ("post", "/device"): Operation("Enter it.", _PAGES, form=("user_code", "csrf_token"), page=True),
+    ("get", "/device/decision"): Operation(
+        "The question of a device.", _PAGES, query=("user_code", "proof"), page=True
+    ),
+    ("post", "/device/decision"): Operation(
+        "Answer it.", _PAGES, form=("user_code", "proof", "decision", "csrf_token"), page=True
+    ),
+    ("get", "/device/qr"): Operation(
+        "The link of a device to scan.", _PAGES, query=("user_code",), page=True
+    ),
+    ("get", "/device/qr.svg"): Operation("The same as a picture.", _PICTURES, query=("user_code",)),
+    ("get", "/device/qr.txt"): Operation("The same as text.", _PICTURES, query=("user_code",)),
     ("get", "/"): Operation("What this server is.", (200, 503), page=True),
     ("get", "/healthz"): Operation("Alive.", (200,)),
     ("get", "/readyz"): Operation("Able to serve.", (200, 503)),
