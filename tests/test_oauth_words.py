@@ -356,3 +356,9 @@ def test_what_is_sealed_opens_with_its_key_alone(text: str) -> None:
     for keys in (other, credentials.Keys(SECRET_KEY).encryption_keys("y"), []):
         with pytest.raises(jwt.InvalidJWT):
             jwt.unseal(sealed, keys)
+
+
+def test_what_is_large_opens_too() -> None:
+    """The library's own limit is below what hooks may attach to a grant."""
+    keys = credentials.Keys("k" * 40).encryption_keys("test")
+    assert jwt.unseal(jwt.seal("x" * 300_000, keys[0]), keys) == "x" * 300_000

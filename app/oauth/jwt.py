@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from joserfc import jwe, jwt
 from joserfc.errors import JoseError
+from joserfc.jwe import JWERegistry
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
@@ -106,6 +107,15 @@ class _ForeignRegistry(JWSRegistry):
 
 
 _foreign_registry = _ForeignRegistry(algorithms=FOREIGN_ALGORITHMS, strict_check_header=False)
+
+
+class _SealedRegistry(JWERegistry):
+    """What joserfc opens: all that it sealed for us, however large it is."""
+
+    max_ciphertext_length = 2**31
+
+
+_sealed_registry = _SealedRegistry(algorithms=["dir", "A256GCM"])
 
 
 def generate_signing_key() -> SigningKey:
@@ -280,9 +290,7 @@ def unseal(sealed: str, keys: list[bytes]) -> str:
 def try_unseal(sealed: str, key: bytes) -> str | None:
     """Decrypt what `seal` made under this key; None when it was another."""
     try:
-        plaintext = jwe.decrypt_compact(
-            sealed, OctKey.import_key(key), algorithms=["dir", "A256GCM"]
-        ).plaintext
+        plaintext = jwe.decrypt_compact(sealed, OctKey.import_key(key), registry=_sealed_registry).plaintext
     except (JoseError, ValueError):
         return None
     return plaintext.decode() if plaintext is not None else None
