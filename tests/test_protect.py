@@ -610,3 +610,20 @@ print(sorted(
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+async def test_rev_7_tokens_for_a_resource_elsewhere_are_revoked_like_others(scene: Elsewhere) -> None:
+    """And what is no token of the kind, an ID token or a signed introspection answer, is none to revoke (REV-1)."""
+    world = scene.world
+    issued = await world.tokens(scene.app, resource=RESOURCE, scope="openid mcp offline_access")
+    headers = {**basic(scene.guard), "accept": "application/token-introspection+jwt"}
+    token = issued["access_token"]
+    signed = await world.http.post(INTROSPECT, data={"token": token}, headers=headers)
+    for other in (issued["id_token"], signed.text):
+        answer = await world.revoke(scene.app, other)
+        assert (answer.status_code, answer.content) == (200, b"")
+    await scene.told(token)
+    assert (await world.revoke(scene.app, token)).status_code == 200
+    world.clock.advance(seconds=5)
+    assert_refused(await scene.call(token), "revoked")
+    assert (await world.refresh(scene.app, issued["refresh_token"])).status_code == 200
