@@ -11,6 +11,7 @@ from app.audit import Origin
 from app.authorization_server import device_authorization
 from app.authorization_server.records import ResourceOwner
 from app.oauth.scopes import parse_scope
+from tests.front_channel import assert_html
 from tests.support.world import World, forms_of
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -123,3 +124,12 @@ async def tokens(world: World, client: Client, **changes: str | None) -> dict[st
     assert answered.status_code == 200, answered.text
     issued: dict[str, Any] = answered.json()
     return issued
+
+
+async def question(browser: httpx2.AsyncClient, device: Device) -> httpx2.Response:
+    """The page that asks about a device, once its code is typed."""
+    typed = await type_code(browser, device.user_code)
+    assert typed.status_code == 303, typed.text
+    page = await browser.get(typed.headers["location"])
+    assert_html(page, 200)
+    return page

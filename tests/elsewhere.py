@@ -16,9 +16,11 @@ from app.authorization_server.tables import clients
 from app.resource_server.handles import CurrentHandles
 from app.resource_server.identity import CurrentPrincipal, CurrentUser, requires
 from app.resource_server.protect import Protected, protect
+from tests.dpop_flow import challenges_of
 from tests.support.world import World, mcp_call, mcp_headers, running_world
 
 RESOURCE = "https://notes.example/mcp"
+DOCUMENT = "/.well-known/oauth-protected-resource/mcp"
 METADATA = "/.well-known/oauth-authorization-server"
 KEYS = "/.well-known/jwks.json"
 INTROSPECT = "/oauth/introspect"
@@ -175,3 +177,18 @@ async def lifespan_of(app: ASGIApp) -> AsyncIterator[None]:
     await told.put({"type": "lifespan.shutdown"})
     assert (await heard.get())["type"] == "lifespan.shutdown.complete"
     await task
+
+
+def assert_refused(answer: httpx2.Response, description: str = "") -> None:
+    """401 `invalid_token`, with the way to a new token."""
+    assert answer.status_code == 401, f"{answer.status_code} {answer.text}"
+    challenge = challenges_of(answer)["Bearer"]
+    assert challenge["error"] == "invalid_token"
+    assert challenge["resource_metadata"] == f"https://notes.example{DOCUMENT}"
+    assert description in challenge["error_description"]
+
+
+def assert_unavailable(answer: httpx2.Response) -> None:
+    """503, never 200, and when to come again."""
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
