@@ -34,7 +34,7 @@ class SignInNeeded(Exception):
 class Application:
     """What an application brings: storage, and a way to show a page to the person."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, client_metadata_url: str | None = None) -> None:
         self.server = server
         self.tokens: list[OAuthToken] = []
         self.client: OAuthClientInformationFull | None = None
@@ -45,7 +45,9 @@ class Application:
             redirect_uris=[AnyUrl(REDIRECT)],
             token_endpoint_auth_method="none",
         )
-        self.auth = OAuthClientProvider(server.mcp, metadata, self, self.show, self.answer)
+        self.auth = OAuthClientProvider(
+            server.mcp, metadata, self, self.show, self.answer, client_metadata_url=client_metadata_url
+        )
 
     async def get_tokens(self) -> OAuthToken | None:
         return self.tokens[-1] if self.tokens else None

@@ -105,7 +105,7 @@ class Internet:
 
     def egress(self, seconds: float = 5.0) -> Egress:
         """What `create_app` takes."""
-        tls = ssl.create_default_context(cadata=_certificates()[0])
+        tls = ssl.create_default_context(cadata=certificates()[0])
         return Egress(self, _Backend(self), tls, seconds)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -172,7 +172,7 @@ def is_page(response: httpx2.Response, status: int = 400) -> bool:
 async def running_internet() -> AsyncIterator[Internet]:
     """The server is real: sockets, TLS and certificates."""
     internet = Internet(pages={"/client.json": answer(document())})
-    _, certificate, key = _certificates()
+    _, certificate, key = certificates()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "server.pem"
@@ -185,7 +185,7 @@ async def running_internet() -> AsyncIterator[Internet]:
 
 
 @functools.cache
-def _certificates() -> tuple[str, str, str]:
+def certificates() -> tuple[str, str, str]:
     """An authority, and a certificate of it for names below .example and for localhost."""
     now = datetime.now(UTC)
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
