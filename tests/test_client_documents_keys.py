@@ -1,12 +1,20 @@
 """Clients that describe themselves in a document and sign for themselves, and what holds when the document changes
 (client ID metadata documents, draft-01 §6.2 and §6.3)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
+import sqlalchemy as sa
 
+from app.audit import Origin
+from app.authorization_server import store
 from tests.back_channel import refused
 from tests.support.dpop import Prover
 from tests.support.internet import HOST, PUBLIC, URL, Internet, answer, ask, document, is_page, reasons
@@ -375,3 +383,81 @@ async def expire_document(world: World) -> None:
     """Let the document be read again at the next authorization."""
     async with world.database.transaction() as tx:
         await tx.connection.exec_driver_sql("UPDATE clients SET document_fresh_until = document_fetched_at")
+
+
+async def test_cim_18_a_host_that_is_no_longer_allowed_is_not_asked_for_new_keys(
+    make_world: MakeWorld, internet: Internet
+) -> None:
+    world = await make_world(egress=internet.egress())
+    await world.create_user("alice")
+    signer = signing()
+    publish(internet, signer)
+    refresh_token = (await tokens_of(world, signer))["refresh_token"]
+    strict = await make_world(egress=internet.egress(), client_id_metadata_hosts=("other.example",))
+    strict.clock.advance(days=2)
+
+    answered = await strict.refresh(document(), refresh_token, **signer.proof(strict))
+
+    assert answered.status_code == 200, answered.text
+    assert len(internet.connections) == 1
+
+
+async def test_where_there_is_no_place_known_keys_serve_and_unknown_ones_may_come_back(
+    world: World, internet: Internet
+) -> None:
+    signer = signing()
+    publish(internet, signer)
+    refresh_token = (await tokens_of(world, signer))["refresh_token"]
+    world.clock.advance(minutes=20)
+    internet.gate = asyncio.Event()
+    asking = [asyncio.create_task(ask(world, f"https://h{number}.example/c.json")) for number in range(4)]
+    with anyio.fail_after(5):
+        while len(internet.requests) < 5:
+            await anyio.lowlevel.checkpoint()
+
+    unknown = await world.refresh(document(), refresh_token, **signing("new").proof(world))
+    world.clock.advance(seconds=11)
+    known = await world.refresh(document(), refresh_token, **signer.proof(world))
+
+    assert (unknown.status_code, known.status_code) == (503, 200), (unknown.text, known.text)
+    internet.gate.set()
+    await asyncio.gather(*asking)
+
+
+async def test_the_memory_of_what_was_asked_lately_is_bounded(world: World, internet: Internet) -> None:
+    publish(internet, signing())
+    await ask(world)
+    async with world.database.reading() as tx:
+        client = await store.find_client(tx, URL)
+    assert client is not None
+    origin = Origin(world.clock.now() + timedelta(days=2), "cli")
+    documents = world.services.client_documents
+
+    for number in range(1001):
+        # Not good addresses: remembered as tried, and nobody is asked.
+        documents.renew_soon(replace(client, client_id=f"https://a.example#{number}"), origin)
+
+    assert len(internet.lookups) == 1
+
+
+async def test_cim_24_a_client_that_is_made_while_its_document_is_read_stays_as_it_is(
+    world: World, internet: Internet
+) -> None:
+    publish(internet, None)
+    internet.gate = asyncio.Event()
+    asking = asyncio.create_task(ask(world))
+    with anyio.fail_after(5):
+        while not internet.requests:
+            await anyio.lowlevel.checkpoint()
+    await world.register(client_name="Made by hand")
+    async with world.database.transaction() as tx:
+        await tx.execute(
+            sa.text("UPDATE clients SET client_id = :url, registration = 'manual'"), {"url": URL}
+        )
+
+    internet.gate.set()
+    await asking
+
+    assert [row["client_name"] for row in await world.rows("SELECT client_name FROM clients")] == [
+        "Made by hand"
+    ]
