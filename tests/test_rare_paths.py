@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.audit import Origin
+from app.authorization_server import grant_store, revocation, store
 from app.authorization_server import keys as signing_keys
-from app.authorization_server import revocation
 from app.authorization_server.flights import Flights
 from app.authorization_server.props import UnreadableProps, open_props, seal_props
 from app.authorization_server.public_addresses import is_loopback_address
@@ -132,3 +132,41 @@ async def test_nothing_ends_the_watch_over_revocations(caplog: pytest.LogCapture
     told = [record for record in caplog.records if record.name == "app.resource_server.revocations"]
     assert [record.levelname for record in told] == ["WARNING", "ERROR"], "an outage is told once"
     assert not await revocations.covers(None, "a token that is over", clock.now())
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"client_name": "\u3164\u115f"}, id="REG-15 a name of which nothing is seen"),
+        pytest.param({"client_name": "a\u0301\u0302\u0303\u0304"}, id="REG-15 a name that piles up marks"),
+        pytest.param({"client_uri": "com.example.app:/home"}, id="REG-16 a link that is no web address"),
+    ],
+)
+async def test_metadata_that_people_would_be_misled_by_is_refused(
+    world: World, metadata: dict[str, str]
+) -> None:
+    body = {"redirect_uris": ["http://127.0.0.1/cb"], **metadata}
+    await refused(world, world.http.post("/oauth/register", json=body), 400, "invalid_client_metadata")
+
+
+async def test_a_client_that_may_no_longer_ask_people_is_told_so(world: World) -> None:
+    client, browser = await world.register(), await world.signed_in_browser()
+    async with world.database.transaction() as tx:
+        same = clients.c.client_id == client["client_id"]
+        await tx.execute(sa.update(clients).where(same).values(grant_types=["client_credentials"]))
+    answer = await world.authorize(browser, client)
+    assert answer.status_code == 303
+    assert "error=unauthorized_client" in answer.headers["location"]
+
+
+async def test_grants_are_listed_by_person_and_by_client(world: World) -> None:
+    bob = await world.create_user("bob")
+    client = await world.register()
+    await world.tokens(client)
+    await world.tokens(client, "bob")
+    async with world.database.reading() as tx:
+        assert await store.find_client(tx, "client_\x00") is None
+        assert [grant.user_id for grant in await grant_store.list_grants(tx, 9, 0, user_id=bob.id)] == [
+            bob.id
+        ]
+        assert len(await grant_store.list_grants(tx, 9, 0, client_id=client["client_id"])) == 2
