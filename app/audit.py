@@ -11,10 +11,11 @@ from app.database import Transaction, UTCDateTime, metadata
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """When a request came and from which network address; `cli` for a command."""
+    """When a request came, from which network address (`cli` for a command), and which operator acts, if one does."""
 
     now: datetime
     source: str
+    actor_id: str | None = None
 
 
 audit_events = sa.Table(
@@ -27,6 +28,7 @@ audit_events = sa.Table(
     sa.Column("event", sa.Text, nullable=False, comment="What happened, for example client.registered"),
     sa.Column("outcome", sa.Text, nullable=False, comment="ok, or the error code of the refusal"),
     sa.Column("reason", sa.Text, comment="Why it was refused, finer than the answer tells"),
+    sa.Column("actor_id", sa.Text, comment="Who did it, where that is someone else: user id of an operator"),
     sa.Column("user_id", sa.Text, comment="The person concerned; kept when the user is deleted"),
     sa.Column("client_id", sa.Text, comment="The client concerned; kept when the client is deleted"),
     sa.Column("grant_id", sa.Text, comment="The grant concerned"),
@@ -36,6 +38,8 @@ audit_events = sa.Table(
 )
 sa.Index("ix_audit_events_at", audit_events.c.at)
 sa.Index("ix_audit_events_client_id_at", audit_events.c.client_id, audit_events.c.at)
+sa.Index("ix_audit_events_user_id_at", audit_events.c.user_id, audit_events.c.at)
+sa.Index("ix_audit_events_grant_id", audit_events.c.grant_id)
 sa.Index("ix_audit_events_reference", audit_events.c.reference)
 
 
@@ -59,6 +63,7 @@ async def record(
             "event": event,
             "outcome": outcome,
             "reason": reason,
+            "actor_id": origin.actor_id,
             "user_id": user_id,
             "client_id": client_id,
             "grant_id": grant_id,
@@ -101,6 +106,7 @@ async def _record_many(
         "event": event,
         "outcome": "ok",
         "reason": because,
+        "actor_id": origin.actor_id,
         "source": origin.source,
     }
     if ids:

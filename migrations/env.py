@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import app.accounts.tables
 import app.audit
-import app.authorization_server.tables  # noqa: F401 - each import adds its tables to the metadata
+import app.authorization_server.tables
+import app.tallies  # noqa: F401 - each import adds its tables to the metadata
 from app.database import metadata
 from app.settings import load_settings
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from app.database import UTCDateTime, metadata
+from app.database import UTCDateTime, json_type, metadata
 
 users = sa.Table(
     "users",
@@ -23,6 +23,14 @@ users = sa.Table(
     sa.Column("password_changed_at", UTCDateTime, nullable=False, comment="When the password was last set"),
     sa.Column("last_sign_in_at", UTCDateTime, comment="When this person last signed in"),
     sa.Column("disabled_at", UTCDateTime, comment="When the account was disabled; empty while it works"),
+    sa.Column("email_verified_at", UTCDateTime, comment="When the person showed that the address is theirs"),
+    sa.Column(
+        "is_auditor",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="Whether this person may look at the operator's pages and change nothing",
+    ),
     comment="People who may sign in",
 )
 
@@ -45,6 +53,13 @@ sessions = sa.Table(
     ),
     sa.Column("source", sa.Text, comment="Network address of the sign-in"),
     sa.Column("user_agent", sa.Text, comment="Browser of the sign-in, as it names itself"),
+    sa.Column(
+        "methods",
+        sa.Text,
+        nullable=False,
+        server_default="pwd",
+        comment="How the person showed who they are (RFC 8176), separated by blanks",
+    ),
     comment="Browsers that are signed in",
 )
 
@@ -79,4 +94,182 @@ identities = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was linked"),
     sa.Column("last_used_at", UTCDateTime, comment="When it last vouched"),
     comment="Who people are at issuers that this server trusts",
+)
+
+passkeys = sa.Table(
+    "passkeys",
+    metadata,
+    sa.Column("credential_id", sa.Text, primary_key=True, comment="Credential id of WebAuthn, in base64url"),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Whose it is",
+    ),
+    sa.Column("public_key", sa.Text, nullable=False, comment="Public key (COSE), in base64url"),
+    sa.Column(
+        "sign_count",
+        sa.BigInteger,
+        nullable=False,
+        comment="Signature counter at its last use; 0 where the authenticator counts none",
+    ),
+    sa.Column("name", sa.Text, nullable=False, comment="What its owner calls it"),
+    sa.Column("transports", json_type, nullable=False, comment="How a browser may reach it"),
+    sa.Column("aaguid", sa.Text, nullable=False, comment="Model of the authenticator, as it says"),
+    sa.Column(
+        "is_backed_up", sa.Boolean, nullable=False, comment="Whether it is synchronised to other devices"
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("last_used_at", UTCDateTime, comment="When someone last signed in with it"),
+    comment="Passkeys: WebAuthn credentials of people",
+)
+
+passkey_challenges = sa.Table(
+    "passkey_challenges",
+    metadata,
+    sa.Column("challenge_hash", sa.Text, primary_key=True, comment="Keyed hash of the challenge"),
+    sa.Column("purpose", sa.Text, nullable=False, comment="register, sign_in or second_factor"),
+    sa.Column(
+        "browser_hash",
+        sa.Text,
+        nullable=False,
+        comment="Keyed hash of the cookie of the browser it belongs to",
+    ),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        index=True,
+        comment="Who is meant; empty where the passkey tells",
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
+    comment="What browsers are to sign with a passkey, each once",
+)
+
+authenticators = sa.Table(
+    "authenticators",
+    metadata,
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="Whose it is",
+    ),
+    sa.Column(
+        "secret_sealed",
+        sa.Text,
+        nullable=False,
+        comment="Secret of the one-time codes, encrypted under SECRET_KEY",
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column(
+        "confirmed_at",
+        UTCDateTime,
+        comment="When its first code was typed; empty until then, and it does not count",
+    ),
+    sa.Column(
+        "last_step", sa.BigInteger, comment="Time step of the last code that was taken: each code works once"
+    ),
+    sa.Column("last_used_at", UTCDateTime, comment="When a code was last taken"),
+    comment="Apps that show one-time codes (RFC 6238)",
+)
+
+recovery_codes = sa.Table(
+    "recovery_codes",
+    metadata,
+    sa.Column("code_hash", sa.Text, primary_key=True, comment="Keyed hash of the code"),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Whose it is",
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("used_at", UTCDateTime, comment="When it was used; empty before"),
+    comment="Codes that each sign in once where a second factor is lost",
+)
+
+pending_sign_ins = sa.Table(
+    "pending_sign_ins",
+    metadata,
+    sa.Column("id_hash", sa.Text, primary_key=True, comment="Keyed hash of its id"),
+    sa.Column(
+        "browser_hash",
+        sa.Text,
+        nullable=False,
+        comment="Keyed hash of the cookie of the browser it belongs to",
+    ),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Whose first factor was right",
+    ),
+    sa.Column(
+        "methods", sa.Text, nullable=False, comment="What was shown already (RFC 8176), separated by blanks"
+    ),
+    sa.Column("onward", sa.Text, nullable=False, comment="Path to go to afterwards"),
+    sa.Column("tries", sa.Integer, nullable=False, comment="Wrong second factors so far"),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
+    comment="Sign-ins that wait for a second factor",
+)
+
+upstream_sign_ins = sa.Table(
+    "upstream_sign_ins",
+    metadata,
+    sa.Column("state_hash", sa.Text, primary_key=True, comment="Keyed hash of the state"),
+    sa.Column(
+        "browser_hash",
+        sa.Text,
+        nullable=False,
+        comment="Keyed hash of the cookie of the browser it belongs to",
+    ),
+    sa.Column("provider", sa.Text, nullable=False, comment="Name of the provider in the settings"),
+    sa.Column("nonce", sa.Text, nullable=False, comment="What its ID token must repeat"),
+    sa.Column(
+        "verifier_sealed", sa.Text, nullable=False, comment="PKCE verifier, encrypted under SECRET_KEY"
+    ),
+    sa.Column("onward", sa.Text, nullable=False, comment="Path to go to afterwards"),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        index=True,
+        comment="Who links an identity; empty at a sign-in",
+    ),
+    comment="Browsers that are at another provider and are expected back",
+)
+
+account_links = sa.Table(
+    "account_links",
+    metadata,
+    sa.Column("token_hash", sa.Text, primary_key=True, comment="Keyed hash of the token in the link"),
+    sa.Column("purpose", sa.Text, nullable=False, comment="invitation, password_reset or email"),
+    sa.Column(
+        "user_id",
+        sa.Text,
+        sa.ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="Who it is for",
+    ),
+    sa.Column("email", sa.Text, comment="Address that it was sent to, or that it proves"),
+    sa.Column(
+        "created_by", sa.Text, comment="Who made it: user id of an operator, or cli; empty for the person"
+    ),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
+    sa.Column("used_at", UTCDateTime, comment="When it was used; empty before"),
+    comment="Links by which people set a password or prove an address, each good once",
 )

@@ -41,6 +41,8 @@ class Client:
     fingerprint: str | None = None
     introspects: list[str] | None = None
     registered_with: str | None = None
+    # When an operator said that people may trust it.
+    approved_at: datetime | None = None
 
     @property
     def is_document(self) -> bool:
@@ -121,6 +123,9 @@ class Grant:
     authenticated_at: datetime | None = None
     props_sealed: str | None = None
     client_snapshot: str | None = None
+    first_used_at: datetime | None = None
+    last_used_at: datetime | None = None
+    last_used_from: str | None = None
 
     def is_live(self, now: datetime) -> bool:
         """Whether tokens may still be issued on it."""

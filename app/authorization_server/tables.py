@@ -77,6 +77,9 @@ clients = sa.Table(
         sa.Text,
         comment="Hash of what it registered: the same for registrations that say the same",
     ),
+    sa.Column(
+        "approved_at", UTCDateTime, comment="When an operator said that people may trust it; empty until then"
+    ),
     comment="Registered clients (RFC 7591)",
 )
 sa.Index("ix_clients_fingerprint_created_at", clients.c.fingerprint, clients.c.created_at)
@@ -191,6 +194,9 @@ grants = sa.Table(
     ),
     sa.Column("revoked_at", UTCDateTime, comment="When it was revoked; empty while it works"),
     sa.Column("revoked_because", sa.Text, comment="Who or what revoked it"),
+    sa.Column("first_used_at", UTCDateTime, comment="When a token of it first called the resource here"),
+    sa.Column("last_used_at", UTCDateTime, comment="When one last did, exact to a minute"),
+    sa.Column("last_used_from", sa.Text, comment="Network address of that call"),
     comment="What a person allowed a client for a resource",
 )
 
