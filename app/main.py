@@ -67,7 +67,8 @@ from app.routers.middleware import (
     PublicPath,
     answer_headers,
 )
-from app.routers.pages import consent, device, device_qr, info, sign_in
+from app.routers.pages import account, consent, device, device_qr, info, sign_in
+from app.routers.pages.guards import install_sign_in_first
 from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
 from app.settings import Settings, load_settings
@@ -167,10 +168,12 @@ def create_app(
         device,
         device_qr,
         info,
+        account,
         health,
     ):
         app.include_router(module.router)
     install_error_handlers(app)
+    install_sign_in_first(app)
     return app
 
 

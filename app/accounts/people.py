@@ -27,6 +27,7 @@ class NewUser:
     name: str | None = None
     email: str | None = None
     is_admin: bool = False
+    is_auditor: bool = False
 
 
 async def create_user(tx: Transaction, passwords: Passwords, new: NewUser, origin: Origin) -> User:
@@ -56,6 +57,7 @@ async def create_user(tx: Transaction, passwords: Passwords, new: NewUser, origi
         password_changed_at=origin.now,
         last_sign_in_at=None,
         disabled_at=None,
+        is_auditor=new.is_auditor,
     )
     try:
         await store.add_user(tx, user)

@@ -1,5 +1,6 @@
 """Signing in and out, and knowing who is signed in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -56,12 +57,14 @@ async def start_session(
     device: str,
     user_agent: str | None,
     at: datetime,
+    methods: Sequence[str],
 ) -> str:
     """Sign a browser in under a new session id, which only the cookie knows; returns that id.
 
     Args:
         device: names the browser, which this person is known to use from now on.
         at: the time of the sign-in that apps are told.
+        methods: how the person showed who they are (RFC 8176).
     """
     session_id = mint(SESSION)
     session = Session(
@@ -72,6 +75,7 @@ async def start_session(
         expires_at=origin.now + ABSOLUTE,
         source=origin.source,
         user_agent=(user_agent or "")[:300] or None,
+        methods=" ".join(methods),
     )
     await store.add_session(tx, session)
     await store.note_sign_in(tx, user.id, origin.now)
@@ -93,11 +97,28 @@ async def find_signed_in(
     if found is None:
         return None
     session, user = found
-    if now >= session.expires_at or now >= session.last_seen_at + IDLE or user.disabled_at is not None:
+    if not is_alive(session, now) or user.disabled_at is not None:
         return None
     if touch and now >= session.last_seen_at + _TOUCH_EVERY:
         await store.touch_session(tx, session.id_hash, now)
     return SignedIn(user, session.id_hash, session.created_at)
+
+
+def is_alive(session: Session, now: datetime) -> bool:
+    """Whether a session still counts: neither idle too long nor too old."""
+    return now < session.expires_at and now < session.last_seen_at + IDLE
+
+
+async def end_session(tx: Transaction, user_id: str, id_hash: TokenHash, origin: Origin) -> None:
+    """Sign out one browser of this person; what is nobody's session, or someone else's, stays as it is."""
+    if await store.delete_own_session(tx, user_id, id_hash):
+        await record(tx, "user.signed_out", origin, user_id=user_id)
+
+
+async def end_other_sessions(tx: Transaction, signed_in: SignedIn, origin: Origin) -> None:
+    """Sign this person out everywhere but here."""
+    await store.delete_sessions_of(tx, signed_in.user.id, but=signed_in.session_hash)
+    await record(tx, "user.signed_out_elsewhere", origin, user_id=signed_in.user.id)
 
 
 async def sign_out(tx: Transaction, signed_in: SignedIn, origin: Origin) -> None:

@@ -129,9 +129,23 @@ async def delete_sessions(tx: Transaction, hashes: Collection[TokenHash]) -> Non
     await tx.execute(sa.delete(sessions).where(sessions.c.id_hash.in_(hashes)))
 
 
-async def delete_sessions_of(tx: Transaction, user_id: str) -> None:
-    """Sign someone out everywhere."""
-    await tx.execute(sa.delete(sessions).where(sessions.c.user_id == user_id))
+async def list_sessions(tx: Transaction, user_id: str) -> Sequence[Session]:
+    """Someone's sessions, the one that was used last first."""
+    statement = sa.select(sessions).where(sessions.c.user_id == user_id)
+    rows = await tx.execute(statement.order_by(sessions.c.last_seen_at.desc(), sessions.c.id_hash))
+    return [Session(**row._mapping) for row in rows]
+
+
+async def delete_own_session(tx: Transaction, user_id: str, id_hash: TokenHash) -> bool:
+    """End a session of this person; False when it is nobody's, or someone else's."""
+    mine = sa.and_(sessions.c.user_id == user_id, sessions.c.id_hash == id_hash)
+    return (await tx.execute(sa.delete(sessions).where(mine))).rowcount > 0
+
+
+async def delete_sessions_of(tx: Transaction, user_id: str, *, but: TokenHash | None = None) -> None:
+    """Sign someone out everywhere, or everywhere but in one browser."""
+    statement = sa.delete(sessions).where(sessions.c.user_id == user_id)
+    await tx.execute(statement if but is None else statement.where(sessions.c.id_hash != but))
 
 
 async def remember_device(tx: Transaction, device: Device) -> None:

@@ -216,7 +216,9 @@ pending_sign_ins = sa.Table(
     sa.Column(
         "methods", sa.Text, nullable=False, comment="What was shown already (RFC 8176), separated by blanks"
     ),
-    sa.Column("onward", sa.Text, nullable=False, comment="Path to go to afterwards"),
+    sa.Column(
+        "onward", sa.Text, nullable=False, comment="What comes after it, as the query of the sign-in page"
+    ),
     sa.Column("tries", sa.Integer, nullable=False, comment="Wrong second factors so far"),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
     sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
@@ -238,7 +240,9 @@ upstream_sign_ins = sa.Table(
     sa.Column(
         "verifier_sealed", sa.Text, nullable=False, comment="PKCE verifier, encrypted under SECRET_KEY"
     ),
-    sa.Column("onward", sa.Text, nullable=False, comment="Path to go to afterwards"),
+    sa.Column(
+        "onward", sa.Text, nullable=False, comment="What comes after it, as the query of the sign-in page"
+    ),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
     sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
     sa.Column(

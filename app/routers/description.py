@@ -215,8 +215,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
 }
 
 
+_FOR_PEOPLE = ("/account", "/admin")
+
+
 def described(openapi: dict[str, Any]) -> dict[str, Any]:
-    """FastAPI's description with ours in it."""
+    """FastAPI's description with ours in it, without the pages where someone works: their forms are for people."""
+    openapi["paths"] = {
+        path: methods for path, methods in openapi["paths"].items() if not path.startswith(_FOR_PEOPLE)
+    }
     for path, methods in openapi["paths"].items():
         for method, operation in methods.items():
             ours = OPERATIONS[method, path].described()

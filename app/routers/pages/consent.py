@@ -26,9 +26,9 @@ from app.routers.dependencies import (
     resource_owner,
 )
 from app.routers.errors import PageError
+from app.routers.pages.forms import PageFormDep
 from app.routers.pages.question import question
 from app.routers.pages.render import render_page
-from app.routers.pages.sign_in import PageFormDep
 from app.routers.services import Services
 
 router = APIRouter(tags=["pages"])

@@ -47,9 +47,10 @@ from app.routers.dependencies import (
 )
 from app.routers.errors import PageError
 from app.routers.metrics import count_refusal
+from app.routers.pages.forms import PageFormDep, field_of
+from app.routers.pages.next_step import next_is_device
 from app.routers.pages.question import question
 from app.routers.pages.render import render_page
-from app.routers.pages.sign_in import PageFormDep, field_of, next_is_device
 from app.routers.services import Services
 
 router = APIRouter(tags=["pages"], dependencies=[requires_feature(Feature.DEVICE)])

@@ -1,0 +1,9 @@
+"""The pages of whoever is signed in."""
+
+from fastapi import APIRouter
+
+from app.routers.pages.account import sessions
+
+router = APIRouter(prefix="/account", tags=["account"])
+for page in (sessions,):
+    router.include_router(page.router)
