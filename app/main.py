@@ -67,7 +67,7 @@ from app.routers.middleware import (
     PublicPath,
     answer_headers,
 )
-from app.routers.pages import account, consent, device, device_qr, info, sign_in
+from app.routers.pages import account, admin, consent, device, device_qr, info, sign_in
 from app.routers.pages.guards import install_sign_in_first
 from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
@@ -169,6 +169,7 @@ def create_app(
         device_qr,
         info,
         account,
+        admin,
         health,
     ):
         app.include_router(module.router)

@@ -1,0 +1,9 @@
+"""The operator's pages: admins change things here, auditors look."""
+
+from fastapi import APIRouter
+
+from app.routers.pages.admin import keys
+
+router = APIRouter(prefix="/admin", tags=["admin"])
+for page in (keys,):
+    router.include_router(page.router)
