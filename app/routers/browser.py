@@ -1,7 +1,7 @@
 """The browser's side: its cookies, whether a form really came from our page, and who is signed in."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from starlette.responses import Response
@@ -73,6 +73,19 @@ async def signed_in(
 ) -> SignedIn | None:
     """Who is signed in with this browser; see `find_signed_in`."""
     return await find_signed_in(tx, services.keys, browser.session_id, origin.now, touch=touch)
+
+
+def me_of(current: SignedIn | None) -> dict[str, Any] | None:
+    """Who is signed in, as the header of `wide.html` says it."""
+    if current is None:
+        return None
+    user = current.user
+    return {
+        "name": user.name,
+        "username": user.username,
+        "is_admin": user.is_admin,
+        "is_auditor": user.is_auditor,
+    }
 
 
 def sign_in_of(current: SignedIn | None) -> SignIn | None:

@@ -70,7 +70,7 @@ OUT_OF_ORDER = """
   say('same id', all('[id]').filter((e) => all(`[id="${CSS.escape(e.id)}"]`).length > 1));
   say('too small', all('button, form input:not([type=hidden]):not([type=radio])')
     .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 24));
-  say('a script', all('script, [onclick], [onload], [onerror]'));
+  say('a script', all('script:not([src][nonce]), [onclick], [onload], [onerror]'));
   say('a style', all('[style], body style'));
   return wrong;
 }

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.authorization_server.policy import Policy
 from app.oauth.features import Feature
 from app.resource_server.requirements import Requirements
-from app.routers.browser import BrowserDep, signed_in
+from app.routers.browser import BrowserDep, me_of, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep
 from app.routers.pages.render import render_page
 from app.routers.services import Services
@@ -73,7 +73,8 @@ async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin
         ],
         "revisions": [*reversed(MODERN_PROTOCOL_VERSIONS), *reversed(HANDSHAKE_PROTOCOL_VERSIONS)],
         "clients": _clients(server.name, services.policy.default_resource.url, services.address.loopback),
-        "user": {"username": current.user.username, "name": current.user.name} if current else None,
+        "me": me_of(current),
+        "here": "",
         "logout_csrf": services.keys.form_token("logout", current.session_hash) if current else None,
         "status": [
             {"label": "Server", "value": "running"},
@@ -81,7 +82,7 @@ async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin
             {"label": "Sign-in", "value": "needed for every tool"},
         ],
     }
-    return render_page(http, "info.html", context)
+    return render_page(http, "info.html", context, script=True)
 
 
 def _needed(services: Services, declared: frozenset[str]) -> list[dict[str, str]]:

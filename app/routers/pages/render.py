@@ -10,6 +10,9 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from app.oauth.credentials import mint
+from app.routers.pages import words
+
 _ROOT = Path(__file__).parents[3]
 STATIC = _ROOT / "app" / "static"
 
@@ -18,7 +21,6 @@ STATIC = _ROOT / "app" / "static"
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
 )
-_FORMS_STAY_HERE = "; form-action 'self'"
 
 
 @cache
@@ -36,6 +38,8 @@ def make_templates(prefix: str) -> Environment:
         url=lambda path: prefix + path,
         asset=lambda name: f"{prefix}/static/{name}?v={versions[name]}",
         app_name="Ostiary",
+        number=words.number,
+        counted=words.counted,
     )
     return templates
 
@@ -47,12 +51,25 @@ def render_page(
     *,
     status: int = 200,
     forms_lead_away: bool = False,
+    script: bool = False,
+    connect: bool = False,
 ) -> HTMLResponse:
-    """A page; `forms_lead_away` when its form's answer redirects to a client."""
+    """A page.
+
+    `forms_lead_away` when its form's answer redirects to a client; `script` when `ostiary.js` has something to add
+    to it, and `connect` when that asks this server for more.
+    """
     templates: Environment = request.app.state.templates
-    html = templates.get_template(template).render(context)
+    nonce = mint("") if script else ""
+    html = templates.get_template(template).render({**context, "nonce": nonce})
+    policy = [
+        _POLICY,
+        *([] if forms_lead_away else ["form-action 'self'"]),
+        *([f"script-src 'nonce-{nonce}'"] if script else []),
+        *(["connect-src 'self'"] if connect else []),
+    ]
     headers = {
-        "Content-Security-Policy": _POLICY + ("" if forms_lead_away else _FORMS_STAY_HERE),
+        "Content-Security-Policy": "; ".join(policy),
         "X-Frame-Options": "DENY",
         # Same origin, not none: a browser then names our own origin when it posts a form, and only then.
         "Referrer-Policy": "same-origin",
