@@ -16,6 +16,16 @@ from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.world import World, running_world
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Asked only where tests run side by side; another `--dist` than that of `make test` keeps its meaning."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from tests.support.workers import Workers
+
+    return Workers(config, log)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The event loop of the server itself."""
