@@ -20,8 +20,9 @@ help: ## Show this help
 run: $(VENV)/.installed-run ## Start the server on http://localhost:8000 (installs and migrates by itself)
 	@exec $(BIN)/ostiary serve $(ARGS)
 
+# A worker for each core, which `ARGS="-n 0"` does without (for a debugger, or one quick test).
 test: $(VENV)/.installed-test ## Run the test suite: SQLite, PostgreSQL, a real browser
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev ## Lint, formatting, types, import floors, templates
 	@$(BIN)/ruff check .

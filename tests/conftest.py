@@ -1,6 +1,5 @@
-"""Every test that asks for `world` runs twice: on SQLite and on PostgreSQL, each time on a fresh database."""
+"""Every test that asks for `world` runs twice: on SQLite and on PostgreSQL, each time on an empty database."""
 
-import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -8,13 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from app import migrations
+from tests.support.databases import Databases
 from tests.support.internet import Internet, running_internet
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.world import World, running_world
 
-_numbers = itertools.count()
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Asked only where tests run side by side; another `--dist` than that of `make test` keeps its meaning."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from tests.support.workers import Workers
+
+    return Workers(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -39,32 +48,33 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer) -> str:
-    """The name of a migrated PostgreSQL database, copied for each test."""
+def postgres_databases(postgres: PostgresServer) -> Iterator[Databases]:
+    """Migrated PostgreSQL databases, lent to one test or file at a time."""
     postgres.create_database("ostiary_template")
     migrations.migrate(postgres.url("ostiary_template"))
-    return "ostiary_template"
+    with start_blocking_portal() as portal:
+        databases = Databases(postgres, "ostiary_template", portal)
+        yield databases
+        databases.close()
 
 
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """A fresh, migrated SQLite database."""
+    """An empty, migrated SQLite database."""
     shutil.copy(sqlite_template, tmp_path / "test.db")
     return f"sqlite+aiosqlite:///{tmp_path}/test.db"
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
-    """A fresh, migrated PostgreSQL database."""
-    name = f"test_{next(_numbers)}"
-    postgres.create_database(name, template=postgres_template)
-    yield postgres.url(name)
-    postgres.drop_database(name)
+def postgres_url(postgres_databases: Databases) -> Iterator[str]:
+    """An empty, migrated PostgreSQL database."""
+    with postgres_databases.lend() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A fresh, migrated database: once of each kind."""
+    """An empty, migrated database: once of each kind."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     url: str = request.getfixturevalue(name)
     return url

@@ -90,7 +90,7 @@ async def answer(world: World, device: Device, decision: str = "approve", userna
         owner = ResourceOwner(user.id, user.username, user.name, user.email, user.is_admin)
         if decision == "approve":
             scopes = parse_scope(found.device.scope)
-            await device_authorization.approve(tx, policy, found.device, owner, scopes, origin.now, origin)
+            await device_authorization.approve(tx, policy, found, owner, scopes, origin.now, origin)
         else:
             await device_authorization.deny(tx, policy, found.device, owner, origin)
 

@@ -3,16 +3,14 @@
 A plugin, not a helper: a file asks for it with `pytest_plugins = ["tests.standing"]`.
 """
 
-import itertools
 import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.front_channel import Standing
+from tests.support.databases import Databases
 from tests.support.world import running_world
-
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -23,11 +21,9 @@ def standing_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite+aiosqlite:///{path}"
         return
-    postgres = request.getfixturevalue("postgres")
-    name = f"standing_{next(_numbers)}"
-    postgres.create_database(name, template=request.getfixturevalue("postgres_template"))
-    yield postgres.url(name)
-    postgres.drop_database(name)
+    databases: Databases = request.getfixturevalue("postgres_databases")
+    with databases.lend() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

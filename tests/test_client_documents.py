@@ -44,6 +44,26 @@ async def test_cim_20_failures_of_one_source_are_limited_and_nobody_else_is(
     assert (await ask(world, source="198.51.100.9")).status_code == 303
 
 
+@pytest.mark.parametrize("path", ["/oauth/par", "/oauth/device_authorization"])
+async def test_cim_20_documents_that_one_source_has_read_are_limited_also_where_no_browser_asks(
+    world: World, internet: Internet, path: str
+) -> None:
+    """Each leaves a row, and asks somebody's host."""
+    urls = [f"https://{HOST}/{number}.json" for number in range(103)]
+    internet.pages = {f"/{number}.json": answer(document(url)) for number, url in enumerate(urls)}
+    form = world.authorization({"client_id": URL, "redirect_uris": [REDIRECT_URI]})
+    async with world.machine("198.51.100.77") as machine:
+        answers = [await machine.post(path, data={**form, "client_id": url}) for url in urls]
+
+        assert {answered.status_code for answered in answers[100:]} == {429}
+        assert all("retry-after" in answered.headers for answered in answers[100:])
+        assert len(internet.connections) == 100
+        # What was read already may go on.
+        known = await machine.post("/oauth/par", data={**form, "client_id": urls[0]})
+    assert known.status_code == 201
+    assert len(await world.rows("SELECT client_id FROM clients")) == 100
+
+
 async def test_cim_20_few_are_fetched_at_once_and_the_rest_is_told_so(
     world: World, internet: Internet
 ) -> None:

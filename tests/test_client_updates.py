@@ -282,6 +282,25 @@ async def test_an_update_that_says_nothing_new_to_people_disturbs_nobody(world: 
     assert (await world.decide(browser, parked.headers["location"])).status_code == 303
 
 
+async def test_mgt_5_who_was_not_told_that_the_app_stays_is_asked_anew(world: World) -> None:
+    """The page tells for how long an app may come back without asking: what it does not tell was not allowed."""
+    client = await world.register(grant_types=["authorization_code"])
+    browser = await world.signed_in_browser()
+    parked = await world.authorize(browser, client)
+    page = await browser.get(parked.headers["location"])
+    assert "Stay connected" not in page.text
+    code = await world.code(client)
+    world.clock.advance(seconds=1)
+
+    changed = await update(world, client, grant_types=["authorization_code", "refresh_token"])
+
+    assert changed.status_code == 200
+    assert_page(await world.decide(browser, parked.headers["location"]))
+    assert "refresh_token" not in (await world.redeem(client, code)).json()
+    world.clock.advance(seconds=1)
+    assert "refresh_token" in await world.tokens(client)
+
+
 async def test_mgt_5_connections_that_were_allowed_go_on(world: World) -> None:
     client = await world.register()
     tokens = await world.tokens(client)

@@ -32,6 +32,15 @@ async def waiting(world: World) -> DeviceAuthorization:
     return found
 
 
+async def asked_about(world: World, device: Device) -> device_authorization.Found:
+    """What the page asks about."""
+    code = device_authorization.read_user_code(device.user_code) or ""
+    async with world.database.reading() as tx:
+        found = await device_authorization.find(tx, world.services.keys, code)
+    assert found is not None
+    return found
+
+
 async def polled(world: World, device: Device) -> str:
     """The error that the device is told."""
     answer = await device_flow.poll(world, device)
@@ -302,6 +311,7 @@ async def test_a_code_dies_with_whom_it_was_approved_for(
         pytest.param("DELETE FROM clients", UnknownClient, id="client deleted"),
         pytest.param("UPDATE clients SET document_withdrawn_at = created_at", UnknownClient, id="withdrawn"),
         pytest.param("UPDATE clients SET grant_types = '[]'", UnknownClient, id="grant given up"),
+        pytest.param("UPDATE clients SET client_name = 'Another name'", UnknownClient, id="another name"),
         pytest.param(
             "UPDATE device_authorizations SET expires_at = created_at", AlreadyAnswered, id="too late"
         ),
@@ -310,7 +320,7 @@ async def test_a_code_dies_with_whom_it_was_approved_for(
 async def test_what_changed_since_the_question_was_asked_counts_at_the_answer(
     world: World, device: Device, statement: str, problem: type[Exception]
 ) -> None:
-    asked = await waiting(world)
+    shown = await asked_about(world, device)
     await change(world, statement)
     now = world.clock.now()
     owner = ResourceOwner("user_x", "x", "x", None)
@@ -318,7 +328,7 @@ async def test_what_changed_since_the_question_was_asked_counts_at_the_answer(
     with pytest.raises(problem):
         async with world.database.transaction(commit_on=(UnknownClient, AlreadyAnswered)) as tx:
             await device_authorization.approve(
-                tx, world.services.policy, asked, owner, ("mcp",), now, Origin(now, "test")
+                tx, world.services.policy, shown, owner, ("mcp",), now, Origin(now, "test")
             )
 
     assert await world.rows("SELECT * FROM grants") == []

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from tests import back_channel, device_flow
+from tests.configuration import update
 from tests.device_flow import Device, decide, question, type_code
 from tests.front_channel import assert_page, change
 from tests.scoped_server import PATH, SCOPES
@@ -41,6 +42,19 @@ async def test_what_changed_since_the_question_was_asked_counts_at_the_answer(
 
     assert_page(answer, status=status)
     assert await world.rows("SELECT * FROM grants") == []
+
+
+async def test_a_device_whose_person_was_not_told_that_it_stays_does_not(world: World) -> None:
+    client = await device_flow.register(world, grant_types=[device_flow.GRANT_TYPE])
+    device = await device_flow.begin(world, client)
+    await device_flow.answer(world, device)
+    wanted = [device_flow.GRANT_TYPE, "refresh_token"]
+    assert (await update(world, client, grant_types=wanted)).status_code == 200
+
+    issued = (await device_flow.poll(world, device)).json()
+
+    assert "access_token" in issued
+    assert "refresh_token" not in issued
 
 
 async def test_a_scope_for_admins_is_kept_from_everyone_else(make_world: MakeWorld) -> None:

@@ -95,7 +95,7 @@ def test_4_3_3_a_claim_that_must_be_a_text_is_nothing_else(claim: str, value: An
 
 
 @pytest.mark.parametrize("claim", ["iat", "exp", "nbf"], ids=repr)
-@pytest.mark.parametrize("value", [None, "", "1795348800", True, [], [1795348800], {}])
+@pytest.mark.parametrize("value", [None, "", "1795348800", True, [], [1795348800], {}, float("nan")])
 def test_4_3_3_a_time_is_a_number(claim: str, value: Any) -> None:
     assert_refused(EC.proof("POST", URL, NOW, **{claim: value}))
 
@@ -104,7 +104,7 @@ def test_4_3_3_iat_is_required() -> None:
     assert_refused(EC.proof("POST", URL, NOW, iat=...))
 
 
-@pytest.mark.parametrize("jti", ["x" * 513, "x" * 3000], ids=repr)
+@pytest.mark.parametrize("jti", ["x" * 513, "x" * 3000], ids=len)
 def test_11_1_a_jti_that_is_far_too_long_is_refused(jti: str) -> None:
     assert_refused(EC.proof("POST", URL, NOW, jti=jti))
     assert_good(EC.proof("POST", URL, NOW, jti="x" * 512))
@@ -323,7 +323,8 @@ def test_8_where_the_nonce_tells_the_time_the_clock_of_the_client_may_be_wrong(i
     nonce = nonces.current(NOW)
 
     assert_good(EC.proof("POST", URL, NOW, iat=iat, nonce=nonce), nonces=nonces)
-    assert_refused(EC.proof("POST", URL, NOW, iat="x", nonce=nonce), nonces=nonces)
+    for wrong in ("x", float("nan"), None):
+        assert_refused(EC.proof("POST", URL, NOW, iat=wrong, nonce=nonce), nonces=nonces)
 
 
 def test_a_nonce_that_nobody_asked_for_is_ignored() -> None:

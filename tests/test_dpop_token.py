@@ -237,7 +237,16 @@ async def test_10_a_code_that_is_bound_to_a_key_needs_a_proof_of_it(standing: St
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize("dpop_jkt", ["x", ours.thumbprint[1:], ours.thumbprint + "A", "=" * 43, "é" * 43])
+@pytest.mark.parametrize(
+    "dpop_jkt",
+    [
+        "x",
+        pytest.param(ours.thumbprint[1:], id="one too few"),
+        pytest.param(ours.thumbprint + "A", id="one too many"),
+        "=" * 43,
+        "é" * 43,
+    ],
+)
 async def test_10_a_thumbprint_that_is_none_is_refused(standing: Standing, dpop_jkt: str) -> None:
     world, client = standing.world, await standing.client()
 

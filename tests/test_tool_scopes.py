@@ -156,6 +156,32 @@ async def test_a_tool_can_ask_by_itself(scoped: Scoped, scope: str, answers: lis
     assert result["structuredContent"] == {"result": answers}
 
 
+@pytest.mark.parametrize(
+    ("setting", "names"),
+    [
+        ("all", {"hello", "may_write", "read_note", "write_note", "räume"}),
+        ("mark", {"hello", "may_write", "read_note", "write_note", "räume"}),
+        ("hide", {"hello", "may_write", "read_note"}),
+    ],
+)
+async def test_the_list_of_tools_follows_the_setting(
+    make_world: MakeWorld, setting: str, names: set[str]
+) -> None:
+    world = await make_world(**SETTINGS, tools_list=setting, mcp_sessions=False)
+    await world.create_user("alice")
+    client = LegacyClient(
+        world,
+        (await world.tokens(await world.register(), scope="mcp notes:read"))["access_token"],
+        "2025-11-25",
+    )
+    tools = {tool["name"]: tool for tool in message_of(await client.send("tools/list"))["result"]["tools"]}
+    assert set(tools) == names
+    if setting == "mark":
+        assert tools["räume"]["_meta"]["ostiary/missingScopes"] == ["notes:write", "people"]
+        assert "_meta" not in tools["read_note"]
+    assert_insufficient(await client.tool("write_note"), "mcp notes:write")
+
+
 # ------------------------------------------------------------------------------------- prompts and resources
 @pytest.mark.parametrize(
     ("method", "params", "needed"),

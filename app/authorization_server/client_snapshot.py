@@ -9,6 +9,8 @@ When the description changes, these rules hold:
   keys are to be changed now and then.
 - They stop working where the app proved who it was when it was allowed, and no longer does: otherwise whoever stole a
   token would need no key any more, once the description says so.
+- Whoever was not told that the app stays connected did not allow it: there is no refresh token for what was allowed
+  before the app said that it wants one.
 """
 
 import hashlib
@@ -17,10 +19,11 @@ import json
 from app.authorization_server.records import Client
 
 _PUBLIC = "none"
+_STAYS = " stays"
 
 
 def snapshot_of(client: Client) -> str:
-    """How the client authenticates, and a hash of what it says about itself that matters to people."""
+    """How the client authenticates, a hash of what it says about itself to people, and whether it wants to stay."""
     said = {
         "client_name": client.client_name,
         "redirect_uris": sorted(client.redirect_uris),
@@ -28,9 +31,18 @@ def snapshot_of(client: Client) -> str:
         "jwks_uri": client.jwks_uri,
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    return f"{client.token_endpoint_auth_method} {digest}"
+    return f"{client.token_endpoint_auth_method} {digest}{_STAYS if _wants_to_stay(client) else ''}"
 
 
 def is_weaker(client: Client, snapshot: str | None) -> bool:
     """Whether a client that authenticated when a person allowed it does so no longer."""
     return client.is_public and snapshot is not None and not snapshot.startswith(f"{_PUBLIC} ")
+
+
+def may_stay(client: Client, snapshot: str | None) -> bool:
+    """Whether a client gets a refresh token: it wants one, and the person was told so; None where that was not kept."""
+    return _wants_to_stay(client) and (snapshot is None or snapshot.endswith(_STAYS))
+
+
+def _wants_to_stay(client: Client) -> bool:
+    return "refresh_token" in client.grant_types

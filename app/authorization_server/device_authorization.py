@@ -186,22 +186,29 @@ async def find(tx: Transaction, keys: Keys, user_code: str) -> Found | None:
 async def approve(
     tx: Transaction,
     policy: Policy,
-    waiting: DeviceAuthorization,
+    shown: Found,
     owner: ResourceOwner,
     scopes: tuple[str, ...],
     authenticated_at: datetime,
     origin: Origin,
 ) -> None:
-    """Grant these scopes, which the person was shown: the answer and the grant in one transaction.
+    """Grant these scopes to this app, as the person was shown: the answer and the grant in one transaction.
 
     Raises:
         AlreadyAnswered: someone answered before, or the device waited too long.
-        UnknownClient: the client was disabled, deleted or withdrawn meanwhile, or gave up this grant.
+        UnknownClient: the client was disabled, deleted, withdrawn or changed meanwhile, or gave up this grant.
     """
+    waiting = shown.device
     client = await store.hold_client(tx, waiting.client_id)
     refusal = _refusal_of_client(client)
     if client is None or refusal is not None:
         raise UnknownClient("The app was disabled here.", reason=refusal, client_id=waiting.client_id)
+    if snapshot_of(client) != snapshot_of(shown.client):
+        raise UnknownClient(
+            "The app changed its description meanwhile.",
+            reason="document_changed",
+            client_id=waiting.client_id,
+        )
     # Someone who answers in the last second still gets the device connected.
     keep_until = origin.now + policy.code_lifetime
     if not await device_store.decide(tx, waiting.device_code_hash, "approve", origin.now, keep_until):

@@ -1,7 +1,8 @@
 """DPoP at the endpoints of this server: where tokens are issued (RFC 9449 §5, §8, §10.1), and where one is used (§7).
 
 A client that sends a proof gets tokens that are bound to its key. Refuses, in this order:
- 1. no proof, from a client that registered `dpop_bound_access_tokens`      invalid_dpop_proof
+ 1. no proof where one is required: at the token endpoint of a client
+    that registered `dpop_bound_access_tokens`                              invalid_dpop_proof
  2. what `app.oauth.dpop` refuses                                           invalid_dpop_proof, use_dpop_nonce
  3. a proof that was used before, at whichever replica                      invalid_dpop_proof
 """
@@ -35,6 +36,8 @@ async def prove_possession(
     proofs: Sequence[str],
     url: str,
     now: datetime,
+    *,
+    required: bool,
 ) -> str | None:
     """The thumbprint of the key that the sender of a POST to `url` proved to hold; None where no proof was sent.
 
@@ -45,7 +48,7 @@ async def prove_possession(
         InvalidDPoPProof, UseDPoPNonce: as the head of this file says.
     """
     if not proofs or not policy.has(Feature.DPOP):
-        if client.requires_proof:
+        if required:
             raise InvalidDPoPProof(
                 "This client must send a DPoP proof.", reason="proof_missing", client_id=client.client_id
             )

@@ -22,7 +22,7 @@ from app.authorization_server.records import AuthorizationRequest, Client, Pushe
 from app.database import Transaction
 from app.oauth import jwt
 from app.oauth.credentials import PUSHED_REQUEST, Keys, TokenHash, mint, mint_id
-from app.oauth.errors import ContentTooLarge, InvalidRequest, InvalidRequestURI
+from app.oauth.errors import ContentTooLarge, InvalidDPoPProof, InvalidRequest, InvalidRequestURI
 from app.oauth.features import Feature
 from app.oauth.parameters import Parameters
 
@@ -54,17 +54,36 @@ class Submission:
 
 
 async def push(
-    tx: Transaction, keys: Keys, policy: Policy, client: Client, form: Parameters, now: datetime
+    tx: Transaction,
+    keys: Keys,
+    policy: Policy,
+    client: Client,
+    form: Parameters,
+    proof_key: str | None,
+    now: datetime,
 ) -> Pushed:
     """Keep a client's request for a minute, once it passed every rule that needs no person (§2.1).
 
+    Args:
+        proof_key: the thumbprint of the key that the client proved to hold: its code is bound to that key, as if it
+            had said so with `dpop_jkt` (RFC 9449 §10.1).
+
     Raises:
+        InvalidDPoPProof: `dpop_jkt` names another key.
         InvalidRequest: it names another request; or as `identify` and `validate`, which raise the other refusals.
         ContentTooLarge: it is larger than any honest one.
     """
     if form.get("request_uri") is not None:
         raise InvalidRequest("request_uri must not be pushed.", client_id=client.client_id)
+    if proof_key is not None and form.get("dpop_jkt") not in {None, proof_key}:
+        raise InvalidDPoPProof(
+            "dpop_jkt names another key than the DPoP proof.",
+            reason="proof_key_mismatch",
+            client_id=client.client_id,
+        )
     pairs = [("client_id", client.client_id), *((n, v) for n, v in form.pairs() if n not in _NOT_KEPT)]
+    if proof_key is not None and form.get("dpop_jkt") is None:
+        pairs.append(("dpop_jkt", proof_key))
     parameters = Parameters(pairs)
     authorization.validate(parameters, await authorization.identify(tx, parameters), policy)
     encoded = json.dumps(pairs)

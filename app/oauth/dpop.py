@@ -207,8 +207,7 @@ def _check_time(claims: Mapping[str, Any], now: datetime, nonces: Nonces | None)
             raise UseDPoPNonce(nonces.current(now))
     elif not (now - OLDEST).timestamp() <= made <= (now + AHEAD).timestamp():
         raise InvalidDPoPProof("iat of the DPoP proof is not now.", reason="proof_iat")
-    # Written so that a time that is no number at all (NaN, which JSON parsers let in) is refused.
-    if not (now.timestamp() < ends and begins <= (now + AHEAD).timestamp()):
+    if now.timestamp() >= ends or begins > (now + AHEAD).timestamp():
         raise InvalidDPoPProof("The DPoP proof is not valid now.", reason="proof_lifetime")
     return OLDEST + AHEAD if nonces is None else 2 * NONCE_STRETCH
 
@@ -222,7 +221,8 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
 
 def _number(claims: Mapping[str, Any], name: str, default: float | None = None) -> float:
     value = claims.get(name, default)
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    # Nothing equals NaN, which is no number, but which JSON parsers let in.
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
         raise InvalidDPoPProof(f"{name} of the DPoP proof must be a number.", reason="proof_malformed")
     return value
 

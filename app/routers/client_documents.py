@@ -25,7 +25,7 @@ async def read_client_document(
         return
     try:
         if await services.client_documents.needs_fetch(client_ids[0], origin.now):
-            await services.limits.check_documents(origin.source)
+            await services.limits.count_document(origin.source)
             await services.client_documents.fetch(client_ids[0], origin)
             # Only now it is known where the keys of a new client are that signs for itself.
             await read_keys(services.client_keys, services.policy, parameters, origin)

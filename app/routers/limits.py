@@ -2,9 +2,9 @@
 before it is tried, and taken back when it was right).
 
 Many people share one address (an office, claude.ai), so nothing that is valid is refused because a neighbour of it
-guesses; only what needs no proof of anything is counted as such: registrations, devices that ask to be let in, and
-requests of people who are not signed in. A source is an IPv4 address or the /64 of an IPv6 address; those of networks
-that are known to be shared are allowed ten times as much.
+guesses; only what needs no proof of anything is counted as such: registrations, metadata documents that are to be
+read, devices that ask to be let in, and requests of people who are not signed in. A source is an IPv4 address or the
+/64 of an IPv6 address; those of networks that are known to be shared are allowed ten times as much.
 """
 
 import ipaddress
@@ -54,6 +54,7 @@ class Limits:
         self._refusals = _per_source(300, "refusals")
         self._client_failures = _per_source(60, "client-failures")
         self._source_failures = _per_source(600, "source-failures")
+        self._documents = _per_source(100, "documents")
         self._document_failures = _per_source(30, "document-failures")
         self._devices = _per_source(30, "devices")
         self._source_devices = _per_source(300, "source-devices")
@@ -86,14 +87,14 @@ class Limits:
         """Whether one more refusal of this source goes into the audit record; all of them are counted anyway."""
         return await self._hit(self._refusals, source)
 
-    async def check_documents(self, source: str) -> None:
-        """Before a client's metadata document is read for someone.
+    async def count_document(self, source: str) -> None:
+        """Count a client's metadata document that is to be read for someone: a row is kept of it, and its host asked.
 
         Raises:
-            TooManyRequests: too many that this source asked for could not be read.
+            TooManyRequests: this source asked for too many, or for too many that could not be read.
         """
         item, network = self._of(self._document_failures, source)
-        if not await self._limiter.test(item, network):
+        if not (await self._limiter.test(item, network) and await self._hit(self._documents, source)):
             raise TooManyRequests(
                 "Too many apps from this address could not be looked up.", retry_after=_WAIT
             )

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse
 
 from app.authorization_server import pushed_requests
+from app.authorization_server.proof_of_possession import prove_possession
 from app.oauth.errors import TooManyRequests
 from app.oauth.features import Feature
 from app.routers.client_authentication import authenticate_client
@@ -15,8 +16,10 @@ from app.routers.dependencies import (
     AuthorizationDep,
     FormDep,
     OriginDep,
+    ProofsDep,
     ServicesDep,
     TransactionDep,
+    nonce_header,
     requires_feature,
 )
 
@@ -32,6 +35,7 @@ async def read_document(request: Request, form: FormDep, services: ServicesDep, 
 async def push(
     form: FormDep,
     authorization: AuthorizationDep,
+    proofs: ProofsDep,
     services: ServicesDep,
     origin: OriginDep,
     _document: Annotated[None, Depends(read_document)],
@@ -41,5 +45,8 @@ async def push(
     client = await authenticate_client(tx, services, form, authorization, origin)
     if client.is_stranger and not await services.limits.count_authorization(origin.source):
         raise TooManyRequests("Too many people ask from this address.", retry_after=60)
-    pushed = await pushed_requests.push(tx, services.keys, services.policy, client, form, origin.now)
-    return JSONResponse(pushed.response(), 201, NO_STORE)
+    keys, policy = services.keys, services.policy
+    url = f"{policy.issuer}/oauth/par"
+    key = await prove_possession(tx, keys, policy, client, proofs, url, origin.now, required=False)
+    pushed = await pushed_requests.push(tx, keys, policy, client, form, key, origin.now)
+    return JSONResponse(pushed.response(), 201, NO_STORE | nonce_header(services, origin, proofs))

@@ -44,7 +44,9 @@ async def token(
         raise UnsupportedGrantType("grant_type is not supported.")
     client = await authenticate_client(tx, services, form, authorization, origin)
     url, keys, policy = f"{services.policy.issuer}/oauth/token", services.keys, services.policy
-    proof_key = await prove_possession(tx, keys, policy, client, proofs, url, origin.now)
+    proof_key = await prove_possession(
+        tx, keys, policy, client, proofs, url, origin.now, required=client.requires_proof
+    )
     refuse_authorization_details(form)
     try:
         request: Any = grant.parse(form)

@@ -33,16 +33,18 @@ class PostgresServer:
 
     def url(self, database: str) -> str:
         """For `DATABASE_URL`."""
-        return self.maintenance.set(database=database).render_as_string(hide_password=False)
+        return self.maintenance.set(database=_named(database)).render_as_string(hide_password=False)
 
     def create_database(self, name: str, template: str | None = None) -> None:
         """A fresh database, or a copy of one that nobody is connected to."""
-        self.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+        self.execute(
+            f'CREATE DATABASE "{_named(name)}"' + (f' TEMPLATE "{_named(template)}"' if template else "")
+        )
         self._created.add(name)
 
     def drop_database(self, name: str) -> None:
         """Remove it if it is there, whoever is still connected."""
-        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self.execute(f'DROP DATABASE IF EXISTS "{_named(name)}" WITH (FORCE)')
         self._created.discard(name)
 
     def execute(self, statement: str) -> None:
@@ -75,6 +77,12 @@ class PostgresServer:
         if self.postmaster is None:
             raise PostmasterError("The server of TEST_DATABASE_URL is not ours to stop or start.")
         return self.postmaster
+
+
+def _named(database: str) -> str:
+    """Workers side by side share the server of `TEST_DATABASE_URL`: each has its own names there."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return f"{worker}_{database}" if worker else database
 
 
 @contextmanager

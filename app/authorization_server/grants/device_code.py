@@ -21,6 +21,7 @@ from datetime import timedelta
 from app.audit import record
 from app.authorization_server import device_store, grant_store, revocation
 from app.authorization_server.authorization import check_resource
+from app.authorization_server.client_snapshot import may_stay
 from app.authorization_server.grants.context import TokenContext, live_owner
 from app.authorization_server.issuance import Issuance
 from app.authorization_server.records import Client, DeviceAuthorization
@@ -92,7 +93,7 @@ async def exchange(context: TokenContext, client: Client, request: DeviceCodeReq
         raise ExpiredToken(_RAN_OUT, client_id=client.client_id, grant_id=grant.id)
     owner = await live_owner(context, client, grant, _REFUSED)
     refresh_token = None
-    if "refresh_token" in client.grant_types:
+    if may_stay(client, grant.client_snapshot):
         refresh_token, row = first_refresh_token(context, client, grant, request.device_code)
         await grant_store.add_refresh_token(tx, row)
     await record(

@@ -70,23 +70,20 @@ async def exchange(context: TokenContext, client: Client, request: RefreshReques
     check_resource(request.resource, grant, context.policy)
     scopes = _narrow(grant, request)
     owner = await live_owner(context, client, grant, _REFUSED)
-    if token.spent_at is None:
-        if now >= token.expires_at:
-            raise InvalidGrant(_REFUSED, reason="refresh_idle", client_id=client.client_id, grant_id=grant.id)
-        successor = await _rotate(context, client, grant, token, request)
+    if token.spent_at is None and now >= token.expires_at:
+        raise InvalidGrant(_REFUSED, reason="refresh_idle", client_id=client.client_id, grant_id=grant.id)
+    if await grant_store.spend_refresh_token(context.tx, token.token_hash, now):
+        successor = await _add_successor(context, client, grant, token, request)
     else:
         successor = await _retry(context, client, grant, token, request)
     issuance = Issuance(client, grant, owner, scopes, with_id_token=True)
     return await issue(context, issuance, successor)
 
 
-async def _rotate(
+async def _add_successor(
     context: TokenContext, client: Client, grant: Grant, token: RefreshToken, request: RefreshRequest
 ) -> str:
-    """Spend the token and store its successor; the grant is locked, so nobody can be faster."""
-    now = context.origin.now
-    if not await grant_store.spend_refresh_token(context.tx, token.token_hash, now):
-        raise RuntimeError("a refresh token was spent although its grant is locked")
+    """Store the token that follows the one that was spent now."""
     generation = token.generation + 1
     successor = context.keys.successors(grant.id, generation, request.refresh_token)[0]
     row = stored_refresh_token(context, client, grant, successor, generation)

@@ -171,7 +171,7 @@ async def decide(
     policy, device = services.policy, found.device
     try:
         if decision == "approve" and not proposal.is_empty:
-            await approve(tx, policy, device, owner, proposal.scopes, current.since, origin)
+            await approve(tx, policy, found, owner, proposal.scopes, current.since, origin)
             await record_step_up(tx, proposal, owner.id, device.client_id, device.reference, origin)
         else:
             await deny(tx, policy, device, owner, origin)
