@@ -232,7 +232,7 @@ class _Runtime:
                 servers=_servers(settings),
             )
             app.state.services = services
-            revocations = await self._follow_revocations(stack, database)
+            revocations = await self._follow_news(stack, services)
             endpoints: dict[str, ASGIApp] = {}
             for resource in self.policy.resources:
                 if (server := services.servers.get(resource.url)) is None:
@@ -251,14 +251,18 @@ class _Runtime:
             yield
             app.mcp_endpoints = {}
 
-    async def _follow_revocations(self, stack: AsyncExitStack, database: Database) -> Revocations:
-        source = DatabaseRevocations(database, self.clock)
-        revocations = Revocations(source, self.clock)
+    async def _follow_news(self, stack: AsyncExitStack, services: Services) -> Revocations:
+        """Keep up with what this process and the others revoke, and with the signing keys."""
+        database, new_keys = services.database, asyncio.Event()
+        revocations = Revocations(DatabaseRevocations(database, self.clock), self.clock)
         await revocations.poll()
         database.listeners.setdefault(REVOCATIONS_CHANNEL, []).append(revocations.add)
-        tasks = [asyncio.create_task(revocations.run())]
+        database.listeners.setdefault(signing_keys.KEYS_CHANNEL, []).append(lambda _: new_keys.set())
+        follow = signing_keys.follow(services.signing_keys, database, services.keys, self.clock, new_keys)
+        tasks = [asyncio.create_task(revocations.run()), asyncio.create_task(follow)]
         if not database.is_sqlite:
-            tasks.append(asyncio.create_task(listen(database.url, REVOCATIONS_CHANNEL, revocations.wake)))
+            wakers = {REVOCATIONS_CHANNEL: revocations.wake, signing_keys.KEYS_CHANNEL: new_keys.set}
+            tasks.append(asyncio.create_task(listen(database.url, wakers)))
         stack.push_async_callback(_cancel, tasks)
         return revocations
 

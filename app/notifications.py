@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
@@ -12,8 +12,8 @@ log = logging.getLogger(__name__)
 _RECONNECT_AFTER = 1.0
 
 
-async def listen(url: str, channel: str, wake: Callable[[], None]) -> None:
-    """Call `wake` at every notification, and after every new connection, because some may have been missed.
+async def listen(url: str, wakers: Mapping[str, Callable[[], None]]) -> None:
+    """Wake who waits at a channel, at every notification and after every new connection: some may have been missed.
 
     Runs until it is cancelled; whoever depends on the news polls as well.
     """
@@ -23,16 +23,17 @@ async def listen(url: str, channel: str, wake: Callable[[], None]) -> None:
         try:
             connection = await asyncpg.connect(**options, timeout=5)
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("No connection to listen for revocations: %s", type(error).__name__)
+            log.warning("No connection to listen for news: %s", type(error).__name__)
             await asyncio.sleep(_RECONNECT_AFTER)
             continue
         try:
             connection.add_termination_listener(lambda _connection, closed=closed: closed.set())
-            await connection.add_listener(channel, lambda *_: wake())
-            wake()
+            for channel, wake in wakers.items():
+                await connection.add_listener(channel, lambda *_, wake=wake: wake())
+                wake()
             await closed.wait()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("The connection that listens for revocations broke: %s", type(error).__name__)
+            log.warning("The connection that listens for news broke: %s", type(error).__name__)
         finally:
             connection.terminate()
 

@@ -35,7 +35,7 @@ def compact(header: dict[str, Any], claims: dict[str, Any], signature: str) -> s
 
 def signing_key(world: World) -> jwt.SigningKey:
     """The key with which the server signs."""
-    return world.services.signing_keys.signing
+    return world.services.signing_keys.signing_at(world.clock.now())
 
 
 def assert_invalid_token(world: World, answer: httpx2.Response) -> None:

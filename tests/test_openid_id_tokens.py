@@ -66,7 +66,11 @@ async def test_it_names_issuer_client_person_and_times(standing: Standing) -> No
     header, told = segments(tokens["id_token"])
     client, now = await standing.client(), int(standing.world.clock.now().timestamp())
     access = segments(tokens["access_token"])[1]
-    assert header == {"alg": "ES256", "typ": "JWT", "kid": standing.world.services.signing_keys.signing.kid}
+    assert header == {
+        "alg": "ES256",
+        "typ": "JWT",
+        "kid": standing.world.services.signing_keys.signing_at(standing.world.clock.now()).kid,
+    }
     assert told == {
         "iss": ISSUER,
         "sub": access["sub"],

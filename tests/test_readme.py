@@ -45,7 +45,7 @@ def test_every_setting_is_documented() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("group", ["users", "clients", "grants", "initial-access-tokens"])
+@pytest.mark.parametrize("group", ["users", "clients", "grants", "keys", "initial-access-tokens"])
 def test_every_command_is_documented(group: str) -> None:
     row = next(line for line in README.splitlines() if line.startswith(f"| `{group} "))
     commands = get_command(cli).commands[group].commands  # type: ignore[attr-defined]

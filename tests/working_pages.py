@@ -19,9 +19,9 @@ def working_routes(world: World, *areas: str) -> Iterator[tuple[str, str]]:
 
 
 def form_to(html: str, action: str, **fields: str) -> Form:
-    """The form of a page that posts to an address and has these values in its hidden fields."""
+    """The form of a page that posts to an address and has these values in its hidden fields or on its button."""
     for form in forms_of(html):
-        if form.action == action and fields.items() <= form.fields.items():
+        if form.action == action and fields.items() <= {*form.fields.items(), *form.buttons}:
             return form
     raise AssertionError(f"no form to {action} with {fields}")
 
@@ -33,7 +33,7 @@ async def press(
     answer = await browser.get(page)
     assert answer.status_code == 200, answer.headers.get("location")
     form = form_to(answer.text, action, **fields)
-    return await browser.post(form.action, data={**form.fields, **(typed or {})})
+    return await browser.post(form.action, data={**form.fields, **fields, **(typed or {})})
 
 
 async def person(world: World, username: str, **rights: bool) -> httpx2.AsyncClient:

@@ -42,7 +42,8 @@ def id_token_member(
         claims["auth_time"] = int(grant.authenticated_at.timestamp())
     if issuance.nonce is not None:
         claims["nonce"] = issuance.nonce
-    return {"id_token": jwt.sign(claims, context.signing_keys.signing, jwt.ID_TOKEN_TYPE)}
+    key = context.signing_keys.signing_at(context.origin.now)
+    return {"id_token": jwt.sign(claims, key, jwt.ID_TOKEN_TYPE)}
 
 
 def _half_hash(token: str) -> str:

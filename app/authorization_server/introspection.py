@@ -62,7 +62,7 @@ def sign_response(
         "iat": int(now.timestamp()),
         "token_introspection": response,
     }
-    return jwt.sign(claims, signing_keys.signing, _TOKEN_TYPE)
+    return jwt.sign(claims, signing_keys.signing_at(now), _TOKEN_TYPE)
 
 
 def _may_know(client: Client, live: LiveToken) -> bool:

@@ -1,29 +1,61 @@
-"""Signing keys: made at the first start, sealed at rest, parsed once, shared by every replica."""
+"""Signing keys: made at the first start, sealed at rest, parsed once, shared by every replica, and rotated.
 
+A new key is published before it signs, so that every process and every resource server elsewhere knows it by then;
+the old one verifies for as long as a token that it signed may live. What a key does at an instant follows from its
+row alone, so processes need not agree on anything but the time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.audit import Origin, record
 from app.authorization_server import store
 from app.authorization_server.records import StoredSigningKey
-from app.database import Database, Transaction
+from app.clock import Clock
+from app.database import Database, DatabaseUnavailable, Transaction
 from app.oauth import jwt
 from app.oauth.credentials import Keys
 
+log = logging.getLogger(__name__)
+KEYS_CHANNEL = "ostiary_signing_keys"
 _PURPOSE = "signing-key"
 # A retired key verifies as long as a token that it signed may live, and longer than any cache of the JWK set.
 OVERLAP = timedelta(days=1)
+# Longer than caches keep the JWK set, and much longer than the other processes need to learn of it.
+PUBLISHED_AHEAD = timedelta(minutes=10)
+_READ_AGAIN_EVERY = timedelta(seconds=10)
+_LOCK = "signing-keys"
 
 
 class UnreadableKeys(Exception):
     """The stored signing keys don't open with this SECRET_KEY."""
 
 
-class SigningKeys:
-    """The keys of this process: one that signs, and all that verify."""
+class AlreadyRotating(Exception):
+    """A new key waits to sign; the next rotation comes after it."""
 
-    def __init__(self, signing: jwt.SigningKey, verification: dict[str, jwt.VerificationKey]) -> None:
-        self.signing = signing
-        self.verification = verification
+
+class SigningKeys:
+    """The keys of this process: those that sign, each from its time on, and all that verify."""
+
+    def __init__(self, stored: Sequence[StoredSigningKey], private: Sequence[jwt.SigningKey]) -> None:
+        self.take(stored, private)
+
+    def take(self, stored: Sequence[StoredSigningKey], private: Sequence[jwt.SigningKey]) -> None:
+        """Work with these keys from now on."""
+        pairs = sorted(zip(stored, private, strict=True), key=lambda pair: pair[0].begins_at)
+        self._signing = [(key.begins_at, opened) for key, opened in pairs]
+        self.verification = {key.kid: jwt.import_verification_key(key.public_jwk) for key in stored}
+
+    def signing_at(self, now: datetime) -> jwt.SigningKey:
+        """The key that signs at this instant: the newest whose time has come."""
+        begun = [key for begins_at, key in self._signing if begins_at <= now]
+        # A clock that is behind the one that made the only key still signs with it.
+        return begun[-1] if begun else self._signing[0][1]
 
     def jwks(self) -> dict[str, Any]:
         """The JWK set (RFC 7517 §5)."""
@@ -36,21 +68,91 @@ async def load(database: Database, keys: Keys, now: datetime) -> SigningKeys:
     Raises:
         UnreadableKeys: SECRET_KEY is not the one that they were sealed with.
     """
+    return SigningKeys(*await _read(database, keys, now))
+
+
+async def follow(
+    held: SigningKeys, database: Database, keys: Keys, clock: Clock, news: asyncio.Event
+) -> None:
+    """Read the keys again when there is news, and every few seconds: news can be missed. Runs until cancelled."""
+    while True:
+        try:
+            held.take(*await _read(database, keys, clock.now()))
+        except (DatabaseUnavailable, UnreadableKeys) as error:
+            log.warning("The signing keys could not be read again: %s", error)
+        try:
+            await asyncio.wait_for(news.wait(), _READ_AGAIN_EVERY.total_seconds())
+        except TimeoutError:
+            continue
+        news.clear()
+
+
+async def rotate(
+    tx: Transaction,
+    keys: Keys,
+    origin: Origin,
+    after: timedelta = PUBLISHED_AHEAD,
+    *,
+    distrust: bool = False,
+) -> StoredSigningKey:
+    """Make a key that signs after a while, when the present ones retire.
+
+    Args:
+        after: how long it is published before it signs.
+        distrust: the present keys are known to others: the new one signs at once, and nothing that they signed
+            counts any more.
+
+    Raises:
+        AlreadyRotating: the last new key does not sign yet.
+    """
+    await tx.lock(_LOCK)
+    now = origin.now
+    present = [key for key in await store.list_signing_keys(tx) if is_published(key, now)]
+    if not distrust and any(key.begins_at > now for key in present):
+        raise AlreadyRotating
+    begins_at = now if distrust else now + after
+    made = await _add_key(tx, keys, now, begins_at)
+    for key in present:
+        if distrust:
+            await store.retire_signing_key(tx, replace(key, retired_at=now, accepted_until=now))
+        elif key.retired_at is None:
+            until = begins_at + OVERLAP
+            await store.retire_signing_key(tx, replace(key, retired_at=begins_at, accepted_until=until))
+    await record(tx, "signing_key.distrusted" if distrust else "signing_key.rotated", origin, reason=made.kid)
+    await tx.notify(KEYS_CHANNEL, made.kid)
+    return made
+
+
+def state_of(key: StoredSigningKey, now: datetime) -> str:
+    """What a key does at this instant: `waiting`, `signing`, `verifying` or `over`."""
+    if not is_published(key, now):
+        return "over"
+    if key.begins_at > now:
+        return "waiting"
+    return "signing" if key.retired_at is None or now < key.retired_at else "verifying"
+
+
+def is_published(key: StoredSigningKey, now: datetime) -> bool:
+    """Whether it stands in the JWK set."""
+    return key.accepted_until is None or now < key.accepted_until
+
+
+async def _read(
+    database: Database, keys: Keys, now: datetime
+) -> tuple[Sequence[StoredSigningKey], Sequence[jwt.SigningKey]]:
     async with database.transaction() as tx:
         stored = await _published(tx, now)
         if not any(key.retired_at is None for key in stored):
-            await tx.lock("signing-keys")
+            await tx.lock(_LOCK)
             stored = await _published(tx, now)
             if not any(key.retired_at is None for key in stored):
-                stored.insert(0, await _add_key(tx, keys, now))
-        opened = {key.kid: await _open(tx, keys, key) for key in stored}
-    newest = next(key for key in stored if key.retired_at is None)
-    verification = {key.kid: jwt.import_verification_key(key.public_jwk) for key in stored}
-    return SigningKeys(jwt.import_signing_key(newest.kid, opened[newest.kid]), verification)
+                stored.insert(0, await _add_key(tx, keys, now, now))
+        opened = [jwt.import_signing_key(key.kid, await _open(tx, keys, key)) for key in stored]
+    return stored, opened
 
 
 async def _published(tx: Transaction, now: datetime) -> list[StoredSigningKey]:
-    return [key for key in await store.list_signing_keys(tx) if _is_published(key, now)]
+    return [key for key in await store.list_signing_keys(tx) if is_published(key, now)]
 
 
 async def _open(tx: Transaction, keys: Keys, key: StoredSigningKey) -> str:
@@ -69,7 +171,7 @@ async def _open(tx: Transaction, keys: Keys, key: StoredSigningKey) -> str:
     return private
 
 
-async def _add_key(tx: Transaction, keys: Keys, now: datetime) -> StoredSigningKey:
+async def _add_key(tx: Transaction, keys: Keys, now: datetime, signs_from: datetime) -> StoredSigningKey:
     key = jwt.generate_signing_key()
     stored = StoredSigningKey(
         kid=key.kid,
@@ -78,10 +180,7 @@ async def _add_key(tx: Transaction, keys: Keys, now: datetime) -> StoredSigningK
         private_jwk_sealed=jwt.seal(jwt.export_signing_key(key), keys.encryption_keys(_PURPOSE)[0]),
         created_at=now,
         retired_at=None,
+        signs_from=signs_from,
     )
     await store.add_signing_key(tx, stored)
     return stored
-
-
-def _is_published(key: StoredSigningKey, now: datetime) -> bool:
-    return key.retired_at is None or now < key.retired_at + OVERLAP

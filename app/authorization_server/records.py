@@ -169,6 +169,13 @@ class StoredSigningKey:
     private_jwk_sealed: str
     created_at: datetime
     retired_at: datetime | None
+    signs_from: datetime | None = None
+    accepted_until: datetime | None = None
+
+    @property
+    def begins_at(self) -> datetime:
+        """When it begins to sign; keys that were made before there was a rotation did at once."""
+        return self.signs_from or self.created_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,12 @@ async def list_signing_keys(tx: Transaction) -> Sequence[StoredSigningKey]:
     return [StoredSigningKey(**row._mapping) for row in rows]
 
 
+async def retire_signing_key(tx: Transaction, key: StoredSigningKey) -> None:
+    """Store when a key stops signing, and until when it is accepted."""
+    values = {"retired_at": key.retired_at, "accepted_until": key.accepted_until}
+    await tx.execute(sa.update(signing_keys).where(signing_keys.c.kid == key.kid).values(values))
+
+
 async def reseal_signing_key(tx: Transaction, kid: str, private_jwk_sealed: str) -> None:
     """Store a private key under the present SECRET_KEY."""
     same = signing_keys.c.kid == kid

@@ -262,7 +262,13 @@ signing_keys = sa.Table(
         "private_jwk_sealed", sa.Text, nullable=False, comment="Private key, encrypted under SECRET_KEY"
     ),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("signs_from", UTCDateTime, comment="When it begins to sign; empty for since it was made"),
     sa.Column("retired_at", UTCDateTime, comment="When it stopped signing; it still verifies a while"),
+    sa.Column(
+        "accepted_until",
+        UTCDateTime,
+        comment="Until when what it signed is accepted; empty for as long as it signs",
+    ),
     comment="Keys that sign access tokens",
 )
 

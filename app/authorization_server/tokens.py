@@ -76,7 +76,7 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
         **({} if context.proof_key is None else {"cnf": {"jkt": context.proof_key}}),  # RFC 9449 §6.1
     }
     await grant_store.note_issued(context.tx, grant.id, now)
-    token = jwt.sign(claims, context.signing_keys.signing, jwt.ACCESS_TOKEN_TYPE)
+    token = jwt.sign(claims, context.signing_keys.signing_at(now), jwt.ACCESS_TOKEN_TYPE)
     more = id_token_member(context, issuance, token, expires)
     token_type = BEARER if context.proof_key is None else DPOP
     return TokenResponse(token, expires - issued, claims["scope"], refresh_token, token_type, more)

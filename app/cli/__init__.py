@@ -7,7 +7,7 @@ import logging
 
 import typer
 
-from app.cli import client_creation, clients, grants, initial_access_tokens, purge, serve, users
+from app.cli import client_creation, clients, grants, initial_access_tokens, keys, purge, serve, users
 
 cli = typer.Typer(
     name="ostiary",
@@ -24,6 +24,7 @@ cli.add_typer(clients.commands, name="clients")
 clients.commands.command("create")(client_creation.create)
 clients.commands.command("rotate-secret")(client_creation.rotate_secret)
 cli.add_typer(grants.commands, name="grants")
+cli.add_typer(keys.commands, name="keys")
 cli.add_typer(initial_access_tokens.commands, name="initial-access-tokens")
 
 

@@ -169,6 +169,14 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, str, Any]] = (
         "How the person showed who they are (RFC 8176), separated by blanks",
         "pwd",
     ),
+    ("signing_keys", "signs_from", _INSTANT, "When it begins to sign; empty for since it was made", None),
+    (
+        "signing_keys",
+        "accepted_until",
+        _INSTANT,
+        "Until when what it signed is accepted; empty for as long as it signs",
+        None,
+    ),
     (
         "users",
         "email_verified_at",
