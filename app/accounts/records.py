@@ -77,7 +77,7 @@ class Passkey:
 
 @dataclass(frozen=True, slots=True)
 class PasskeyChallenge:
-    """What a browser is to sign, once: to register a passkey, or to sign in with one."""
+    """What a browser signed, once: to register a passkey, or to sign in with one."""
 
     challenge_hash: TokenHash
     purpose: str
@@ -94,8 +94,7 @@ class Authenticator:
     user_id: str
     secret_sealed: str
     created_at: datetime
-    confirmed_at: datetime | None = None
-    last_step: int | None = None
+    last_step: int
     last_used_at: datetime | None = None
 
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from app.accounts.records import Device, Identity, Session, User
-from app.accounts.tables import devices, identities, sessions, users
+from app.accounts.tables import devices, identities, pending_sign_ins, sessions, users
 from app.database import Transaction
 from app.oauth.credentials import TokenHash
 from app.rows import values_of
@@ -143,9 +143,15 @@ async def delete_own_session(tx: Transaction, user_id: str, id_hash: TokenHash) 
 
 
 async def delete_sessions_of(tx: Transaction, user_id: str, *, but: TokenHash | None = None) -> None:
-    """Sign someone out everywhere, or everywhere but in one browser."""
+    """Sign someone out everywhere, or everywhere but in one browser; sign-ins that are under way end too."""
     statement = sa.delete(sessions).where(sessions.c.user_id == user_id)
     await tx.execute(statement if but is None else statement.where(sessions.c.id_hash != but))
+    await tx.execute(sa.delete(pending_sign_ins).where(pending_sign_ins.c.user_id == user_id))
+
+
+async def set_methods(tx: Transaction, id_hash: TokenHash, methods: str) -> None:
+    """Note how the person of a session has shown who they are by now."""
+    await tx.execute(sa.update(sessions).where(sessions.c.id_hash == id_hash).values(methods=methods))
 
 
 async def remember_device(tx: Transaction, device: Device) -> None:

@@ -144,9 +144,9 @@ passkey_challenges = sa.Table(
         index=True,
         comment="Who is meant; empty where the passkey tells",
     ),
-    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
+    sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was answered"),
     sa.Column("expires_at", UTCDateTime, nullable=False, index=True, comment="When it can no longer be used"),
-    comment="What browsers are to sign with a passkey, each once",
+    comment="Challenges that browsers answered with a passkey: each is good once",
 )
 
 authenticators = sa.Table(
@@ -167,12 +167,10 @@ authenticators = sa.Table(
     ),
     sa.Column("created_at", UTCDateTime, nullable=False, comment="When it was made"),
     sa.Column(
-        "confirmed_at",
-        UTCDateTime,
-        comment="When its first code was typed; empty until then, and it does not count",
-    ),
-    sa.Column(
-        "last_step", sa.BigInteger, comment="Time step of the last code that was taken: each code works once"
+        "last_step",
+        sa.BigInteger,
+        nullable=False,
+        comment="Time step of the last code that was taken: each code works once",
     ),
     sa.Column("last_used_at", UTCDateTime, comment="When a code was last taken"),
     comment="Apps that show one-time codes (RFC 6238)",

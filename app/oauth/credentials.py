@@ -9,7 +9,7 @@ for ten minutes and that guesses are counted.
 import hashlib
 import hmac
 import secrets
-from base64 import urlsafe_b64encode
+from base64 import b32encode, urlsafe_b64encode
 from typing import NewType
 
 TokenHash = NewType("TokenHash", str)
@@ -55,6 +55,25 @@ def mint_user_code() -> str:
 def mint_password() -> str:
     """A first password: 20 letters and digits in groups, about 100 bits."""
     return "-".join("".join(secrets.choice(_CROCKFORD) for _ in range(5)).lower() for _ in range(4))
+
+
+def mint_recovery_code() -> str:
+    """A code to keep on paper, as `7F3K2-9DQ4M`: 50 bits, known by its keyed hash and tried a few times at most."""
+    letters = "".join(secrets.choice(_CROCKFORD) for _ in range(10))
+    return f"{letters[:5]}-{letters[5:]}"
+
+
+def read_crockford(typed: str) -> str:
+    """What somebody typed of such letters and digits: without blanks and dashes, and with those that look alike told
+    apart as their alphabet says.
+    """
+    plain = typed.upper().translate(str.maketrans("OIL", "011", " -"))
+    return plain if set(plain) <= set(_CROCKFORD) else ""
+
+
+def mint_one_time_code_secret() -> str:
+    """The secret that an app for one-time codes shares with us: 160 bits in base32 (RFC 4226 §4, R6)."""
+    return b32encode(secrets.token_bytes(20)).decode()
 
 
 def mint_secret_key() -> str:

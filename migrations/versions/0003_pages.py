@@ -50,11 +50,11 @@ _NEW_TABLES: Mapping[str, tuple[Sequence[Column], tuple[bool, str] | None, str]]
             ("challenge_hash", sa.Text(), False, "Keyed hash of the challenge"),
             ("purpose", sa.Text(), False, "register, sign_in or second_factor"),
             ("browser_hash", sa.Text(), False, _BROWSER),
-            ("created_at", _INSTANT, False, _MADE),
+            ("created_at", _INSTANT, False, "When it was answered"),
             ("expires_at", _INSTANT, False, _ENDS),
         ),
         (True, "Who is meant; empty where the passkey tells"),
-        "What browsers are to sign with a passkey, each once",
+        "Challenges that browsers answered with a passkey: each is good once",
     ),
     "authenticators": (
         (
@@ -67,15 +67,9 @@ _NEW_TABLES: Mapping[str, tuple[Sequence[Column], tuple[bool, str] | None, str]]
             ),
             ("created_at", _INSTANT, False, _MADE),
             (
-                "confirmed_at",
-                _INSTANT,
-                True,
-                "When its first code was typed; empty until then, and it does not count",
-            ),
-            (
                 "last_step",
                 sa.BigInteger(),
-                True,
+                False,
                 "Time step of the last code that was taken: each code works once",
             ),
             ("last_used_at", _INSTANT, True, "When a code was last taken"),
