@@ -15,6 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import __version__
 from app.accounts.passwords import HashCost, Passwords
+from app.accounts.second_factor import SecondFactor
 from app.authorization_server import keys as signing_keys
 from app.authorization_server.client_documents import ClientDocuments
 from app.authorization_server.client_keys import ClientKeys
@@ -67,7 +68,17 @@ from app.routers.middleware import (
     PublicPath,
     answer_headers,
 )
-from app.routers.pages import account, admin, consent, device, device_qr, info, sign_in
+from app.routers.pages import (
+    account,
+    admin,
+    consent,
+    device,
+    device_qr,
+    info,
+    passkey_sign_in,
+    second_factor,
+    sign_in,
+)
 from app.routers.pages.guards import install_sign_in_first
 from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
@@ -164,6 +175,8 @@ def create_app(
         pushed_requests,
         authorize,
         sign_in,
+        passkey_sign_in,
+        second_factor,
         consent,
         device,
         device_qr,
@@ -229,6 +242,7 @@ class _Runtime:
                 reporter=Reporter(hooks),
                 key_sets=key_sets,
                 client_keys=ClientKeys(database, key_sets, client_documents),
+                second_factor=SecondFactor(settings.second_factor),
                 servers=_servers(settings),
             )
             app.state.services = services

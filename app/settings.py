@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     scopes: tuple[ScopeSetting, ...] = ()
     resources: tuple[ResourceSetting, ...] = ()
     trusted_issuers: tuple[IssuerSetting, ...] = ()
+    second_factor: Literal["optional", "operators", "everyone"] = "optional"
     hooks: str | None = None
     features_off: Annotated[tuple[str, ...], NoDecode] = ()
     database_pool_size: int = Field(default=10, ge=1, le=200)

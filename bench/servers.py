@@ -114,7 +114,7 @@ def access_token(server: Server) -> str:
             "code_challenge_method": "S256",
         }
         page = browser.get("/authorize", params=parameters, follow_redirects=True)
-        form = forms_of(page.text)[0]
+        form = next(form for form in forms_of(page.text) if "password" in form.fields)
         person = {"username": _USER, "password": _PASSWORD}
         page = browser.post(form.action, data={**form.fields, **person}, follow_redirects=True)
         form = forms_of(page.text)[0]

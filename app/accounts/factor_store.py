@@ -170,10 +170,9 @@ async def count_try(tx: Transaction, id_hash: TokenHash, most: int) -> bool:
     return (await tx.execute(statement)).rowcount > 0
 
 
-async def delete_pending_sign_in(tx: Transaction, id_hash: TokenHash) -> bool:
-    """End a sign-in that waited; False when it is over already."""
-    gone = await tx.execute(sa.delete(pending_sign_ins).where(pending_sign_ins.c.id_hash == id_hash))
-    return gone.rowcount > 0
+async def delete_pending_sign_in(tx: Transaction, id_hash: TokenHash) -> None:
+    """End a sign-in that waited."""
+    await tx.execute(sa.delete(pending_sign_ins).where(pending_sign_ins.c.id_hash == id_hash))
 
 
 async def _add_once(tx: Transaction, table: sa.Table, record: object) -> bool:

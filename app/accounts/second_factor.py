@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from app.accounts import factor_store, one_time_codes, recovery_codes, store
+from app.accounts import factor_store, store
 from app.accounts.records import Authenticator, Passkey, PendingSignIn, User
 from app.audit import Origin, record
 from app.database import Transaction
@@ -118,11 +118,9 @@ async def count_try(tx: Transaction, pending: PendingSignIn) -> None:
         raise TooManyTries
 
 
-async def take_code(tx: Transaction, keys: Keys, user_id: str, typed: str, origin: Origin) -> bool:
-    """Whether this is one of their codes, of the app or from paper, for the first time."""
-    return await one_time_codes.take(tx, keys, user_id, typed, origin) or await recovery_codes.take(
-        tx, keys, user_id, typed, origin
-    )
+async def finish(tx: Transaction, pending: PendingSignIn) -> None:
+    """End the waiting: its try was counted, so nobody else is at it until the transaction ends."""
+    await factor_store.delete_pending_sign_in(tx, pending.id_hash)
 
 
 async def reset(tx: Transaction, user: User, origin: Origin) -> None:

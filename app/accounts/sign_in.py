@@ -18,11 +18,15 @@ _TOUCH_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A browser session that was checked: who it is, since when, and the hash that forms are bound to."""
+    """A browser session that was checked: who it is, since when, and the hash that forms are bound to.
+
+    `methods` are how the person showed who they are (RFC 8176).
+    """
 
     user: User
     session_hash: TokenHash
     since: datetime
+    methods: tuple[str, ...] = ()
 
 
 async def authenticate(passwords: Passwords, user: User | None, password: str) -> User | None:
@@ -101,7 +105,7 @@ async def find_signed_in(
         return None
     if touch and now >= session.last_seen_at + _TOUCH_EVERY:
         await store.touch_session(tx, session.id_hash, now)
-    return SignedIn(user, session.id_hash, session.created_at)
+    return SignedIn(user, session.id_hash, session.created_at, tuple(session.methods.split()))
 
 
 def is_alive(session: Session, now: datetime) -> bool:

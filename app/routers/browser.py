@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from app.accounts.second_factor import MULTIPLE, SecondFactor
 from app.accounts.sign_in import ABSOLUTE, SignedIn, find_signed_in
 from app.audit import Origin
 from app.authorization_server.authentication import SignIn
@@ -69,10 +70,26 @@ def clear_session(response: Response, services: Services) -> None:
 
 
 async def signed_in(
-    tx: Transaction, services: Services, browser: Browser, origin: Origin, *, touch: bool = True
+    tx: Transaction,
+    services: Services,
+    browser: Browser,
+    origin: Origin,
+    *,
+    touch: bool = True,
+    anyhow: bool = False,
 ) -> SignedIn | None:
-    """Who is signed in with this browser; see `find_signed_in`."""
-    return await find_signed_in(tx, services.keys, browser.session_id, origin.now, touch=touch)
+    """Who is signed in with this browser; see `find_signed_in`.
+
+    Where everyone has to show a second factor, someone who did not counts as not signed in, but for pages that take
+    them `anyhow`: those on which one signs in, or sets a second factor up.
+    """
+    current = await find_signed_in(tx, services.keys, browser.session_id, origin.now, touch=touch)
+    return current if current is None or anyhow or is_complete(services, current) else None
+
+
+def is_complete(services: Services, current: SignedIn) -> bool:
+    """Whether a sign-in had the factors that everyone has to show here."""
+    return services.second_factor is not SecondFactor.EVERYONE or MULTIPLE in current.methods
 
 
 def me_of(current: SignedIn | None) -> dict[str, Any] | None:

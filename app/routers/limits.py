@@ -65,6 +65,8 @@ class Limits:
         self._account_source = RateLimitItemPerMinute(10, 5, namespace="sign-in-account-source")
         self._account = RateLimitItemPerMinute(50, 5, namespace="sign-in-account")
         self._sign_ins = _per_source(100, "sign-in-source", 5)
+        # Guesses of codes by who has the password already: in a day 480, a chance of 2^-9 (three codes are good).
+        self._second_factor = RateLimitItemPerMinute(10, 30, namespace="second-factor")
 
     async def count_registration(self, source: str) -> None:
         """Count a registration, or a change of one.
@@ -160,6 +162,16 @@ class Limits:
             await self._storage.decr(item.key_for(network))
         for account_item, identifiers in self._of_account(username, source, device):
             await self._limiter.clear(account_item, *identifiers)
+
+    async def may_try_second_factor(self, user_id: str, device: str | None) -> bool:
+        """Whether another code of this person may be tried; counted before it is made. A device that they signed in
+        with before has a count of its own, as with passwords.
+        """
+        return await self._limiter.hit(self._second_factor, user_id, device or "unknown")
+
+    async def forget_second_factor_tries(self, user_id: str, device: str | None) -> None:
+        """Start counting anew for someone whose code was right."""
+        await self._limiter.clear(self._second_factor, user_id, device or "unknown")
 
     def _of_account(
         self, username: str, source: str, device: str | None

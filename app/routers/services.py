@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.accounts.passwords import Passwords
+from app.accounts.second_factor import SecondFactor
 from app.authorization_server.client_documents import ClientDocuments
 from app.authorization_server.client_keys import ClientKeys
 from app.authorization_server.key_sets import KeySets
@@ -52,6 +53,7 @@ class Services:
     reporter: Reporter
     key_sets: KeySets
     client_keys: ClientKeys
+    second_factor: SecondFactor
     # The MCP servers of this process by the URL of their resource.
     servers: Mapping[str, AnyServer]
 

@@ -45,3 +45,60 @@ for (const input of document.querySelectorAll("input[data-filters]")) {
     said.textContent = `${shown.length} of ${rows.length} shown`;
   });
 }
+
+/* Passkeys: a form that asks for one takes the browser's answer along in its field "credential". */
+const bytesOf = (text) =>
+  Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
+const textOf = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)))
+  .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const withBytes = (options) => {
+  const ready = { ...options, challenge: bytesOf(options.challenge) };
+  if (options.user) ready.user = { ...options.user, id: bytesOf(options.user.id) };
+  for (const list of ["allowCredentials", "excludeCredentials"]) {
+    if (options[list]) ready[list] = options[list].map((known) => ({ ...known, id: bytesOf(known.id) }));
+  }
+  return ready;
+};
+const asText = (credential) => {
+  const response = { transports: credential.response.getTransports?.() };
+  for (const part of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
+    if (credential.response[part]) response[part] = textOf(credential.response[part]);
+  }
+  return JSON.stringify({ id: credential.id, rawId: textOf(credential.rawId), type: credential.type, response });
+};
+let asking;
+const askForPasskey = async (form, more) => {
+  /* A browser asks for one at a time; pressing the button ends what waits behind the name's field. */
+  asking?.abort();
+  asking = new AbortController();
+  const publicKey = withBytes(JSON.parse(form.dataset.options));
+  const credential = await navigator.credentials[form.dataset.passkey]({
+    publicKey, signal: asking.signal, ...more,
+  });
+  form.elements.credential.value = asText(credential);
+  form.submit();
+};
+if (window.PublicKeyCredential) {
+  for (const instead of document.querySelectorAll("[data-without-passkeys]")) instead.hidden = true;
+  for (const form of document.querySelectorAll("form[data-passkey]")) {
+    const problem = form.querySelector("[role=alert]");
+    form.hidden = false;
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      problem.hidden = true;
+      try {
+        await askForPasskey(form);
+      } catch (error) {
+        problem.textContent = error.name === "InvalidStateError"
+          ? "You have a passkey there already."
+          : "That was not finished. Try again, or choose another way.";
+        problem.hidden = false;
+      }
+    });
+    if ("suggest" in form.dataset) {
+      PublicKeyCredential.isConditionalMediationAvailable?.()
+        .then((can) => (can ? askForPasskey(form, { mediation: "conditional" }) : undefined))
+        .catch(() => { /* Nobody asked for it: there is nothing to say when it comes to nothing. */ });
+    }
+  }
+}

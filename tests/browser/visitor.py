@@ -106,7 +106,7 @@ class Visitor:
         """Fill in the form of the page and send it."""
         await self.page.fill("input[name=username]", username)
         await self.page.fill("input[name=password]", password)
-        await self.page.click("form button[type=submit]")
+        await self.page.click("form:has([name=password]) button[type=submit]")
 
     async def signed_in(self) -> None:
         """Sign in without any app."""

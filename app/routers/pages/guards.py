@@ -8,24 +8,37 @@ address that the form posts to: a form of one page works on no other.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import RedirectResponse, Response
 
+from app.accounts.second_factor import MULTIPLE
 from app.accounts.sign_in import SignedIn
 from app.audit import Origin
 from app.oauth.errors import AccessDenied
 from app.oauth.parameters import Parameters
-from app.routers.browser import BrowserDep, forged, signed_in
+from app.routers.browser import BrowserDep, forged, is_complete, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep
 from app.routers.errors import PageError
 from app.routers.pages.forms import PageFormDep, field_of
-from app.routers.pages.next_step import as_page
+from app.routers.pages.next_step import RECENT, as_page
 from app.routers.services import Services
 
 
 class SignInFirst(Exception):
-    """Nobody is signed in; afterwards this page is to come, if it is one that an address leads to."""
+    """Nobody is signed in, or (`fresh`) not lately enough; afterwards this page is to come, if it is one that an
+    address leads to.
+    """
+
+    def __init__(self, page: str | None, *, fresh: bool = False) -> None:
+        super().__init__(page)
+        self.page = page
+        self.fresh = fresh
+
+
+class SecondFactorFirst(Exception):
+    """A second factor is demanded and was not shown; afterwards this page is to come."""
 
     def __init__(self, page: str | None) -> None:
         super().__init__(page)
@@ -43,6 +56,8 @@ class Person:
     services: Services
     origin: Origin
     path: str
+    # Where a sign-in in between leads back to; None where that is no page, as after a form.
+    page: str | None = None
 
     @property
     def id(self) -> str:
@@ -85,22 +100,64 @@ class Person:
         }
 
 
-async def get_person(
+async def get_any_person(
     request: Request, tx: TransactionDep, services: ServicesDep, browser: BrowserDep, origin: OriginDep
 ) -> Person:
-    """Who is signed in.
+    """Who is signed in, with or without a second factor that is demanded: for pages that lead to one.
 
     Raises:
         SignInFirst: nobody is.
     """
-    current = await signed_in(tx, services, browser, origin)
+    current = await signed_in(tx, services, browser, origin, anyhow=True)
+    query = f"?{request.url.query}" if request.url.query else ""
+    page = as_page(request.url.path + query) if request.method in {"GET", "HEAD"} else None
     if current is None:
-        query = f"?{request.url.query}" if request.url.query else ""
-        raise SignInFirst(as_page(request.url.path + query) if request.method in {"GET", "HEAD"} else None)
-    return Person(current, services, origin, request.url.path)
+        raise SignInFirst(page)
+    return Person(current, services, origin, request.url.path, page)
+
+
+AnyPersonDep = Annotated[Person, Depends(get_any_person)]
+
+
+def get_person(person: AnyPersonDep) -> Person:
+    """Who is signed in.
+
+    Raises:
+        SecondFactorFirst: everyone has to show a second factor, and this person did not.
+    """
+    if not is_complete(person.services, person.signed_in):
+        raise SecondFactorFirst(person.page)
+    return person
 
 
 PersonDep = Annotated[Person, Depends(get_person)]
+
+
+def get_fresh_person(person: AnyPersonDep) -> Person:
+    """Who signed in a short while ago: for pages about how they sign in.
+
+    Raises:
+        SignInFirst: it was longer ago.
+    """
+    if person.origin.now >= person.signed_in.since + RECENT:
+        raise SignInFirst(person.page or "/account/security", fresh=True)
+    return person
+
+
+FreshPersonDep = Annotated[Person, Depends(get_fresh_person)]
+
+
+def get_fresh_writer(person: FreshPersonDep, form: PageFormDep) -> Person:
+    """Who signed in a short while ago and changes how they sign in, by a form of ours.
+
+    Raises:
+        PageError: 403.
+    """
+    person.check_form(form)
+    return person
+
+
+FreshWriterDep = Annotated[Person, Depends(get_fresh_writer)]
 
 
 def get_viewer(person: PersonDep) -> Person:
@@ -108,10 +165,12 @@ def get_viewer(person: PersonDep) -> Person:
 
     Raises:
         PageError: 403.
+        SecondFactorFirst: operators have to show a second factor, and this one did not.
     """
     user = person.signed_in.user
     if not (user.is_admin or user.is_auditor):
         raise _not_yours()
+    _check_second_factor(person)
     return person
 
 
@@ -126,6 +185,7 @@ def get_operator(person: PersonDep, form: PageFormDep) -> Person:
     """
     if not person.is_admin:
         raise _not_yours()
+    _check_second_factor(person)
     person.check_form(form)
     origin = Origin(person.origin.now, person.origin.source, person.id)
     return Person(person.signed_in, person.services, origin, person.path)
@@ -148,14 +208,37 @@ WriterDep = Annotated[Person, Depends(get_writer)]
 
 
 async def _sign_in_first(request: Request, error: SignInFirst) -> Response:
+    query = f"?next={_quoted(error.page)}{'&fresh=true' if error.fresh else ''}" if error.page else ""
+    return _redirect(request, "/login" + query)
+
+
+async def _second_factor_first(request: Request, error: SecondFactorFirst) -> Response:
+    return _redirect(
+        request, "/account/security/start" + (f"?next={_quoted(error.page)}" if error.page else "")
+    )
+
+
+def _redirect(request: Request, path: str) -> Response:
     services: Services = request.app.state.services
-    query = f"?next={error.page}" if error.page else ""
-    return RedirectResponse(services.address.path("/login") + query, 303, {"Cache-Control": "no-store"})
+    return RedirectResponse(services.address.path(path), 303, {"Cache-Control": "no-store"})
+
+
+def _quoted(page: str) -> str:
+    return quote(page, safe="/?=")
+
+
+def _check_second_factor(person: Person) -> None:
+    current = person.signed_in
+    if person.services.second_factor.is_demanded_of(current.user) and MULTIPLE not in current.methods:
+        raise SecondFactorFirst(person.page)
 
 
 def install_sign_in_first(app: FastAPI) -> None:
-    """Send whoever is not signed in to the sign-in page, and back afterwards."""
+    """Send whoever is not signed in to the sign-in page, whoever lacks a second factor to set one up, and back
+    afterwards.
+    """
     app.exception_handler(SignInFirst)(_sign_in_first)
+    app.exception_handler(SecondFactorFirst)(_second_factor_first)
 
 
 def _not_yours() -> PageError:

@@ -41,7 +41,7 @@ _OPTIONAL_ENDPOINTS = (
 async def info(http: Request, services: ServicesDep, browser: BrowserDep, origin: OriginDep) -> Response:
     """The server info page."""
     async with services.database.transaction() as tx:
-        current = await signed_in(tx, services, browser, origin)
+        current = await signed_in(tx, services, browser, origin, anyhow=True)
     server = services.mcp
     needs = Requirements(server)
     context = {

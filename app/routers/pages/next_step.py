@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from app.authorization_server import store as requests
@@ -18,7 +19,9 @@ from app.routers.services import Services
 _OUR_PAGE = re.compile(r"/(?:account|admin)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*(?:\?[A-Za-z0-9._~=&%+-]*)?\Z")
 _LONGEST = 300
 # The parameters of the sign-in page that say what comes next.
-PARAMETERS = ("request", "device", "next")
+PARAMETERS = ("request", "device", "next", "fresh")
+# For pages on which people change how they sign in: as old as a sign-in may be.
+RECENT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class NextStep:
     waiting: Waiting | None = None
     device: DeviceNext | None = None
     page: str | None = None
+    # The page is for someone who signed in after this.
+    signed_in_after: datetime | None = None
 
     @property
     def path(self) -> str:
@@ -65,8 +70,8 @@ class NextStep:
 
     @property
     def demand(self) -> Demand:
-        """What an app asks of the sign-in."""
-        return demand_of(self.waiting.request) if self.waiting else Demand()
+        """What an app, or a page of ours, asks of the sign-in."""
+        return demand_of(self.waiting.request) if self.waiting else Demand(self.signed_in_after)
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -75,7 +80,9 @@ class NextStep:
             return {"request": self.waiting.request.id}
         if self.device:
             return {"device": self.device.field}
-        return {"next": self.page} if self.page else {}
+        if not self.page:
+            return {}
+        return {"next": self.page, **({"fresh": "true"} if self.signed_in_after else {})}
 
     @property
     def query(self) -> str:
@@ -87,11 +94,12 @@ async def find_next_step(
     tx: Transaction, services: Services, browser: Browser, parameters: Mapping[str, str]
 ) -> NextStep:
     """Read what comes next from `PARAMETERS`; what is not known, or waits in another browser, counts as nothing."""
-    device = parameters.get("device", "")
+    device, page = parameters.get("device", ""), as_page(parameters.get("next", ""))
     return NextStep(
         waiting=await _find_waiting(tx, services, browser, parameters.get("request", "")),
         device=next_is_device(device) if device and services.policy.has(Feature.DEVICE) else None,
-        page=as_page(parameters.get("next", "")),
+        page=page,
+        signed_in_after=services.clock.now() - RECENT if page and parameters.get("fresh") else None,
     )
 
 

@@ -7,13 +7,15 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from app.accounts import store
+from app.accounts.passkeys import Ceremony, Purpose
 from app.accounts.sign_in import SignedIn, authenticate, renew_hash, sign_out, still_stands
-from app.audit import record
+from app.audit import Origin, record
 from app.routers.browser import (
     Browser,
     BrowserDep,
     clear_session,
     forged,
+    is_complete,
     remember_browser,
     sign_in_of,
     signed_in,
@@ -22,6 +24,7 @@ from app.routers.dependencies import OriginDep, ServicesDep
 from app.routers.metrics import count_refusal
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.next_step import PARAMETERS, NextStep, find_next_step
+from app.routers.pages.passkey_forms import passkey_request
 from app.routers.pages.render import render_page
 from app.routers.pages.signing_in import complete_sign_in
 from app.routers.services import Services
@@ -41,23 +44,24 @@ async def show_sign_in(
     request: Annotated[str, Query(max_length=100)] = "",
     device: Annotated[str, Query(max_length=100)] = "",
     page: Annotated[str, Query(alias="next", max_length=300)] = "",
+    fresh: Annotated[str, Query(max_length=10)] = "",
     switch: bool = False,
 ) -> Response:
     """The sign-in page. Someone who is signed in goes on at once, unless they want to be someone else, or the app
     demands a new sign-in or another person.
     """
     async with services.database.transaction() as tx:
-        current = await signed_in(tx, services, browser, origin)
-        asked = {"request": request, "device": device, "next": page}
+        current = await signed_in(tx, services, browser, origin, anyhow=True)
+        asked = {"request": request, "device": device, "next": page, "fresh": fresh}
         step = await find_next_step(tx, services, browser, asked)
     hint = (step.waiting.request.login_hint if step.waiting else None) or ""
-    view = SignInView(step, hint, current)
+    view = SignInView(step, hint, current, current is not None and is_complete(services, current))
     if view.may_go_on and not switch:
         onward = services.address.path(step.path)
         return RedirectResponse(onward, 303, {"Cache-Control": "no-store"})
     if view.asked_again and current is not None:
         view = replace(view, username=view.username or current.user.username)
-    return _page(http, services, browser, view)
+    return sign_in_page(http, services, browser, origin, view)
 
 
 @router.post("/login")
@@ -81,7 +85,7 @@ async def sign_in(
     view = SignInView(step, username)
     if not await services.limits.may_try_password(username, origin.source, known_as):
         count_refusal("/login", "too_many_tries")
-        page = _page(http, services, browser, view, error=_SLOW_DOWN, status=429)
+        page = sign_in_page(http, services, browser, origin, view, error=_SLOW_DOWN, status=429)
         page.headers["Retry-After"] = str(_RETRY_AFTER)
         return page
     user = await authenticate(services.passwords, known, password)
@@ -95,7 +99,7 @@ async def sign_in(
                 outcome="access_denied",
                 user_id=known.id if known else None,
             )
-            return _page(http, services, browser, view, error=_REFUSED, status=401)
+            return sign_in_page(http, services, browser, origin, view, error=_REFUSED, status=401)
         await renew_hash(tx, services.passwords, user, password)
         response = await complete_sign_in(tx, http, services, browser, origin, user, ["pwd"], step)
     await services.limits.forget_tries(username, origin.source, known_as)
@@ -108,7 +112,7 @@ async def show_sign_out(
 ) -> Response:
     """Asks before it signs out; without a session it says that nobody is signed in."""
     async with services.database.transaction() as tx:
-        current = await signed_in(tx, services, browser, origin)
+        current = await signed_in(tx, services, browser, origin, anyhow=True)
     context = {
         "action": services.address.path("/logout"),
         "csrf_token": services.keys.form_token("logout", current.session_hash) if current else "",
@@ -123,7 +127,7 @@ async def do_sign_out(
 ) -> Response:
     """End the session on the server and forget the cookie."""
     async with services.database.transaction() as tx:
-        current = await signed_in(tx, services, browser, origin)
+        current = await signed_in(tx, services, browser, origin, anyhow=True)
         if current is not None:
             if not services.keys.form_token_matches(
                 field_of(form, "csrf_token"), "logout", current.session_hash
@@ -137,16 +141,23 @@ async def do_sign_out(
 
 @dataclass(frozen=True, slots=True)
 class SignInView:
-    """What the sign-in page shows: what comes next, the name to fill in, and who is signed in already."""
+    """What the sign-in page shows: what comes next, the name to fill in, and who is signed in already; `complete` when
+    with all the factors that everyone has to show here.
+    """
 
     step: NextStep
     username: str = ""
     current: SignedIn | None = None
+    complete: bool = True
 
     @property
     def may_go_on(self) -> bool:
         """Whether whoever is signed in is enough."""
-        return self.current is not None and self.step.demand.is_met_by(sign_in_of(self.current))
+        return (
+            self.current is not None
+            and self.complete
+            and self.step.demand.is_met_by(sign_in_of(self.current))
+        )
 
     @property
     def expects_another(self) -> bool:
@@ -155,19 +166,21 @@ class SignInView:
 
     @property
     def asked_again(self) -> bool:
-        """Whether the app wants who is signed in, but a later sign-in."""
+        """Whether the app, or a page of ours, wants who is signed in, but a later sign-in."""
         return self.current is not None and not self.may_go_on and not self.expects_another
 
 
-def _page(
+def sign_in_page(
     http: Request,
     services: Services,
     browser: Browser,
+    origin: Origin,
     view: SignInView,
     *,
     error: str | None = None,
     status: int = 200,
 ) -> Response:
+    """The page with all the ways to sign in."""
     current, step = view.current, view.step
     context = {
         "action": services.address.path("/login"),
@@ -183,7 +196,8 @@ def _page(
         "retry_after": _RETRY_AFTER if status == 429 else None,
         "user": current.user if current else None,
         "reference": None,
+        "passkey": passkey_request(services, Ceremony(Purpose.SIGN_IN, browser.id), (), origin.now),
     }
-    page = render_page(http, "login.html", context, status=status, forms_lead_away=True)
+    page = render_page(http, "login.html", context, status=status, forms_lead_away=True, script=True)
     remember_browser(page, services, browser)
     return page
