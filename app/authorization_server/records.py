@@ -43,6 +43,8 @@ class Client:
     registered_with: str | None = None
     # When an operator said that people may trust it.
     approved_at: datetime | None = None
+    # What operators find it by; the store fills it in.
+    search_text: str | None = None
 
     @property
     def is_document(self) -> bool:

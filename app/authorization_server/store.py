@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
+from app.authorization_server.client_search import search_text
 from app.authorization_server.records import AuthorizationRequest, Client, Decision, StoredSigningKey
 from app.authorization_server.tables import authorization_requests, clients, signing_keys
 from app.database import Transaction
@@ -14,7 +16,7 @@ from app.rows import values_of
 
 async def add_client(tx: Transaction, client: Client) -> None:
     """Store a new client."""
-    await tx.execute(clients.insert(), values_of(client))
+    await tx.execute(clients.insert(), _row_of(client))
 
 
 async def find_client(tx: Transaction, client_id: str) -> Client | None:
@@ -36,7 +38,7 @@ async def hold_client(tx: Transaction, client_id: str) -> Client | None:
 
 async def update_client(tx: Transaction, client: Client) -> None:
     """Take over what a client registered anew."""
-    values = values_of(client)
+    values = _row_of(client)
     del values["client_id"]
     await tx.execute(sa.update(clients).where(clients.c.client_id == client.client_id).values(values))
 
@@ -44,7 +46,7 @@ async def update_client(tx: Transaction, client: Client) -> None:
 async def update_document(tx: Transaction, client: Client) -> None:
     """Take over a newer reading of a client's metadata document; what is known about it besides stays."""
     kept = {"client_id", "registered_from", "created_at", "last_used_at", "disabled_at"}
-    values = {name: value for name, value in values_of(client).items() if name not in kept}
+    values = {name: value for name, value in _row_of(client).items() if name not in kept}
     statement = sa.update(clients).where(
         clients.c.client_id == client.client_id, clients.c.registration == "document"
     )
@@ -146,3 +148,12 @@ async def set_secret_hash(tx: Transaction, client_id: str, secret_hash: TokenHas
     await tx.execute(
         sa.update(clients).where(clients.c.client_id == client_id).values(secret_hash=secret_hash)
     )
+
+
+def _row_of(client: Client) -> dict[str, Any]:
+    """The columns of a client, with those that follow from the others."""
+    return {
+        **values_of(client),
+        "fingerprint": client.fingerprint or client.client_id,
+        "search_text": search_text(client.client_name, client.client_id, client.redirect_uris),
+    }

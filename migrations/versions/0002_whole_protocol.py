@@ -37,7 +37,7 @@ _NEW_COLUMNS: Mapping[str, Sequence[tuple[str, Any, str]]] = {
         (
             "fingerprint",
             sa.Text(),
-            "Hash of what it registered: the same for registrations that say the same",
+            "Hash of what it registered, the same for registrations that say the same; of others their id",
         ),
         ("registered_with", sa.Text(), "Initial access token of its registration; empty without"),
     ),

@@ -153,6 +153,13 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, str, Any]] = (
         "When an operator said that people may trust it; empty until then",
         None,
     ),
+    (
+        "clients",
+        "search_text",
+        sa.Text(),
+        "Name, id and hosts in lower case: what operators sort and search by",
+        None,
+    ),
     ("grants", "first_used_at", _INSTANT, "When a token of it first called the resource here", None),
     ("grants", "last_used_at", _INSTANT, "When one last did, exact to a minute", None),
     ("grants", "last_used_from", sa.Text(), "Network address of that call", None),
@@ -187,6 +194,17 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, str, Any]] = (
     ),
 )
 _NEW_INDEXES = (("user_id_at", ["user_id", "at"]), ("grant_id", ["grant_id"]))
+# What the lists of the operator's pages are read from.
+_LISTED = (
+    "fingerprint",
+    "created_at",
+    "last_used_at",
+    "registration",
+    "disabled_at",
+    "approved_at",
+    "client_id",
+)
+_STILL_HOLDS = sa.text("revoked_at IS NULL")
 
 
 def upgrade() -> None:
@@ -216,9 +234,18 @@ def upgrade() -> None:
         op.add_column(table, column)
     for name, indexed in _NEW_INDEXES:
         op.create_index(f"ix_audit_events_{name}", "audit_events", indexed)
+    _index_lists()
 
 
 def downgrade() -> None:
+    for name, table in (
+        ("ix_grants_created_at", "grants"),
+        ("ix_grants_not_revoked", "grants"),
+        ("ix_clients_alike", "clients"),
+    ):
+        op.drop_index(name, table)
+    op.create_index("ix_clients_fingerprint_created_at", "clients", ["fingerprint", "created_at"])
+    op.execute("UPDATE clients SET fingerprint = NULL WHERE fingerprint = client_id")
     for name, _ in _NEW_INDEXES:
         op.drop_index(f"ix_audit_events_{name}", "audit_events")
     for table, name, *_ in reversed(_NEW_COLUMNS):
@@ -246,3 +273,23 @@ def _create(table: str, columns: Sequence[Column], user: tuple[bool, str] | None
         op.create_index(f"ix_{table}_user_id", table, ["user_id"])
     if any(name == "expires_at" for name, *_ in columns):
         op.create_index(f"ix_{table}_expires_at", table, ["expires_at"])
+
+
+def _index_lists() -> None:
+    # Only whoever registers itself says the same as others; everyone else is alike to nobody.
+    op.execute("UPDATE clients SET fingerprint = client_id WHERE fingerprint IS NULL")
+    # Roughly what the application makes of them when they next change.
+    op.execute(
+        "UPDATE clients SET search_text = lower(coalesce(client_name, client_id)) || ' ' || client_id || ' '"
+        " || lower(CAST(redirect_uris AS TEXT))"
+    )
+    op.drop_index("ix_clients_fingerprint_created_at", "clients")
+    op.create_index("ix_clients_alike", "clients", list(_LISTED))
+    op.create_index(
+        "ix_grants_not_revoked",
+        "grants",
+        ["client_id", "expires_at"],
+        postgresql_where=_STILL_HOLDS,
+        sqlite_where=_STILL_HOLDS,
+    )
+    op.create_index("ix_grants_created_at", "grants", ["created_at", "id"])

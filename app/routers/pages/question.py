@@ -26,7 +26,7 @@ async def question(
         "client": {
             "name": client.display_name,
             "client_id": client.client_id,
-            "verified_host": _verified_host(client),
+            "verified_host": verified_host(client),
             "registered": _registered(client, asked.created_at),
         },
         "resource": asked.resource.partition("://")[2],
@@ -44,7 +44,7 @@ def _stay_days(policy: Policy, client: Client) -> int | None:
     return policy.grant_lifetime.days if "refresh_token" in client.grant_types else None
 
 
-def _verified_host(client: Client) -> str | None:
+def verified_host(client: Client) -> str | None:
     """The host that its metadata document was read from over TLS; loopback proves nothing about anyone."""
     if not client.is_document or is_loopback(client.client_id):
         return None

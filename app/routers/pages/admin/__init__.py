@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.routers.pages.admin import keys
+from app.routers.pages.admin import clients, keys
 
 router = APIRouter(prefix="/admin", tags=["admin"])
-for page in (keys,):
+for page in (clients, keys):
     router.include_router(page.router)

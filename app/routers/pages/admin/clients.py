@@ -1,0 +1,141 @@
+"""The list of clients: searched, sorted, filtered; registrations that say the same stand as one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.authorization_server.client_search import Found, Listed, Search, Sort, search_clients
+from app.authorization_server.records import Client
+from app.oauth.uris import redirect_target
+from app.routers.dependencies import TransactionDep
+from app.routers.pages.admin.answers import page_context
+from app.routers.pages.admin.queries import PAGE, read_place, read_query, write_place
+from app.routers.pages.guards import Person, ViewerDep
+from app.routers.pages.lists import Choice, Column, Pages, fresh_link, link, sortable
+from app.routers.pages.question import verified_host
+from app.routers.pages.render import render_page
+
+router = APIRouter()
+PATH = "/admin/clients"
+ONE = f"{PATH}/client"
+_SORTS: Mapping[str, Sort] = {"registered": "registered", "used": "used", "name": "name"}
+_CAME = ("dynamic", "document", "manual")
+_STATES = ("used", "never", "live", "disabled", "approved")
+_KNOWN = {
+    "q": None,
+    "sort": [*_SORTS, *(f"-{name}" for name in _SORTS)],
+    "came": _CAME,
+    "state": _STATES,
+    "alike": None,
+    "after": None,
+    "before": None,
+}
+_CAME_WORDS = {
+    "dynamic": "registered itself",
+    "document": "described by a document",
+    "manual": "made by hand",
+}
+_STATE_WORDS = {
+    "used": "used",
+    "never": "never used",
+    "live": "connected now",
+    "disabled": "disabled",
+    "approved": "approved",
+}
+
+
+@router.get("/clients")
+async def show_clients(http: Request, tx: TransactionDep, person: ViewerDep) -> Response:
+    """A page of the list; whatever the address asks for that there is not, is refused."""
+    query = read_query(http, _KNOWN)
+    search = _search(query)
+    listed = await search_clients(tx, search, person.origin.now, PAGE)
+    path = person.services.address.path(PATH)
+    columns_query = {"sort": "-registered", **query}
+    context = {
+        **page_context(person, "clients"),
+        "query": {name: query.get(name, "") for name in _KNOWN},
+        "columns": [
+            sortable("Client", "name", path, columns_query),
+            Column("Host"),
+            Column("Came"),
+            sortable("Registered", "registered", path, columns_query),
+            sortable("Last used", "used", path, columns_query),
+            Column("State"),
+        ],
+        "rows": [_row(found, person) for found in listed.rows],
+        "came": _choices(path, query, "came", _CAME_WORDS),
+        "states": _choices(path, query, "state", _STATE_WORDS),
+        "pages": _pages(path, query, listed),
+        "everything": path,
+    }
+    return render_page(http, "admin_clients.html", context)
+
+
+def _search(query: Mapping[str, str]) -> Search:
+    sort = query.get("sort", "-registered")
+    name = _SORTS[sort.removeprefix("-")]
+    kind = str if name == "name" else int
+    state = query.get("state")
+    return Search(
+        words=query.get("q", "").strip(),
+        registration=query.get("came"),
+        used={"used": True, "never": False}.get(state or ""),
+        disabled=state == "disabled",
+        approved=state == "approved",
+        live=state == "live",
+        alike=query.get("alike"),
+        sort=name,
+        descending=sort.startswith("-"),
+        after=read_place(query, "after", kind),
+        before=None if "after" in query else read_place(query, "before", kind),
+    )
+
+
+def _row(found: Found, person: Person) -> Mapping[str, Any]:
+    client = found.client
+    path = person.services.address.path
+    alike = link(path(PATH), {"alike": client.fingerprint or client.client_id})
+    one = client_page(person, client.client_id)
+    return {
+        "client": client,
+        "url": one if found.registrations == 1 else alike,
+        "registrations": found.registrations,
+        "last_used_at": found.last_used_at,
+        "came": _CAME_WORDS.get(client.registration, client.registration),
+        **hosts_of(client),
+    }
+
+
+def client_page(person: Person, client_id: str) -> str:
+    """The address of one client's page; its id may be an address itself."""
+    return link(person.services.address.path(ONE), {"id": client_id})
+
+
+def hosts_of(client: Client) -> Mapping[str, Any]:
+    """The host that is known for sure, and those that answers are sent to."""
+    return {
+        "verified": verified_host(client),
+        "hosts": sorted({redirect_target(uri).label for uri in client.redirect_uris}),
+    }
+
+
+def _choices(path: str, query: Mapping[str, str], name: str, words: Mapping[str, str]) -> list[Choice]:
+    current = query.get(name)
+    each = [
+        Choice(label, fresh_link(path, query, **{name: value}), current == value)
+        for value, label in words.items()
+    ]
+    return [Choice("all", fresh_link(path, query, **{name: None}), current is None), *each]
+
+
+def _pages(path: str, query: Mapping[str, str], listed: Listed) -> Pages:
+    rows = listed.rows
+    newer = older = None
+    if rows and listed.more_before:
+        newer = link(path, query, after=None, before=write_place(rows[0].place))
+    if rows and listed.more_after:
+        older = link(path, query, before=None, after=write_place(rows[-1].place))
+    return Pages(len(rows), None, newer, older)
