@@ -16,9 +16,10 @@ from starlette.responses import RedirectResponse, Response
 from app.accounts.second_factor import MULTIPLE
 from app.accounts.sign_in import SignedIn
 from app.audit import Origin
+from app.database import Transaction
 from app.oauth.errors import AccessDenied
 from app.oauth.parameters import Parameters
-from app.routers.browser import BrowserDep, forged, is_complete, signed_in
+from app.routers.browser import Browser, BrowserDep, forged, is_complete, me_of, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep
 from app.routers.errors import PageError
 from app.routers.pages.forms import PageFormDep, field_of
@@ -85,25 +86,18 @@ class Person:
 
     def context(self, here: str) -> Mapping[str, Any]:
         """What every page where someone works shows: who is here, in which part, and the tokens of its forms."""
-        user = self.signed_in.user
         return {
-            "me": {
-                "id": user.id,
-                "name": user.name,
-                "username": user.username,
-                "is_admin": user.is_admin,
-                "is_auditor": user.is_auditor,
-            },
+            "me": me_of(self.signed_in),
             "here": here,
             "form_token": self.form_token,
             "logout_csrf": self.services.keys.form_token("logout", self.signed_in.session_hash),
         }
 
 
-async def get_any_person(
-    request: Request, tx: TransactionDep, services: ServicesDep, browser: BrowserDep, origin: OriginDep
+async def find_person(
+    request: Request, tx: Transaction, services: Services, browser: Browser, origin: Origin
 ) -> Person:
-    """Who is signed in, with or without a second factor that is demanded: for pages that lead to one.
+    """Who is signed in, with or without a second factor that is demanded.
 
     Raises:
         SignInFirst: nobody is.
@@ -114,6 +108,13 @@ async def get_any_person(
     if current is None:
         raise SignInFirst(page)
     return Person(current, services, origin, request.url.path, page)
+
+
+async def get_any_person(
+    request: Request, tx: TransactionDep, services: ServicesDep, browser: BrowserDep, origin: OriginDep
+) -> Person:
+    """See `find_person`: for pages that lead to a second factor."""
+    return await find_person(request, tx, services, browser, origin)
 
 
 AnyPersonDep = Annotated[Person, Depends(get_any_person)]

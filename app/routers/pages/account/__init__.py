@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.routers.pages.account import sessions
+from app.routers.pages.account import sessions, tool_tester
 
 router = APIRouter(prefix="/account", tags=["account"])
-for page in (sessions,):
+for page in (sessions, tool_tester):
     router.include_router(page.router)

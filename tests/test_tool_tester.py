@@ -1,0 +1,173 @@
+"""The page on which people try the tools: through the same guard as every app."""
+
+import html
+import json
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+
+from tests import scoped_server, typed_server
+from tests.front_channel import assert_html
+from tests.support.world import World, forms_of, running_world
+from tests.working_pages import person
+
+PATH = "/account/try"
+
+
+@pytest.fixture
+async def typed(database_url: str) -> AsyncIterator[World]:
+    """A server with tools of every kind, and alice."""
+    async with running_world(database_url, mcp_server=typed_server.PATH) as world:
+        await world.create_user("alice")
+        yield world
+
+
+async def call(browser: httpx2.AsyncClient, tool: str, **arguments: str) -> httpx2.Response:
+    """Fill in a tool's form and press the button."""
+    page = await browser.get(PATH, params={"tool": tool})
+    assert page.status_code == 200, page.text
+    form = next(form for form in forms_of(page.text) if form.action == PATH)
+    typed = {f"argument:{name}": value for name, value in arguments.items()}
+    return await browser.post(form.action, data={**form.fields, **typed})
+
+
+def shown(answer: httpx2.Response) -> str:
+    """The text of a page."""
+    return html.unescape(answer.text)
+
+
+async def test_the_tools_are_listed_and_nothing_is_called_by_looking(typed: World) -> None:
+    browser = await typed.signed_in_browser()
+    page = await browser.get(PATH)
+    assert_html(page, 200)
+    assert "Take everything" in page.text
+    assert "It answered" not in page.text
+
+
+async def test_a_tool_is_called_with_what_was_typed(typed: World) -> None:
+    browser = await typed.signed_in_browser()
+    answer = await call(
+        browser,
+        "everything",
+        text="häßlich",
+        count="3",
+        share="",
+        urgent="true",
+        colour="green",
+        place='{"street": "Am Tor", "number": 1}',
+        tags='["a"]',
+    )
+    assert_html(answer, 200)
+    assert "It answered" in answer.text
+    for part in ('"text": "häßlich"', '"count": 3', '"share": 0.5', '"urgent": true', '"street": "Am Tor"'):
+        assert part in shown(answer)
+    # The request is shown as it went over the wire, without what authorizes it.
+    assert '"method": "tools/call"' in shown(answer)
+    assert "eyJ" not in answer.text
+
+
+async def test_the_tool_sees_the_person_and_the_page_as_the_app(typed: World) -> None:
+    answer = await call(await typed.signed_in_browser(), "who")
+    (alice,) = await typed.rows("SELECT id FROM users WHERE username = 'alice'")
+    assert f"{alice['id']} ostiary_tool_tester email mcp profile" in shown(answer)
+
+
+async def test_what_can_not_be_read_is_told_and_nothing_is_called(typed: World) -> None:
+    answer = await call(await typed.signed_in_browser(), "everything", text="", count="three")
+    assert_html(answer, 422)
+    assert "This is needed." in answer.text
+    assert "This must be a whole number." in answer.text
+    assert 'value="three"' in answer.text
+    assert "It answered" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("tool", "expected"),
+    [("fail", "Error executing tool fail"), ("everything", "validation error")],
+)
+async def test_a_tool_that_fails_says_so(typed: World, tool: str, expected: str) -> None:
+    answer = await call(await typed.signed_in_browser(), tool, text="x", count="1", place="3")
+    assert_html(answer, 200)
+    assert "It failed" in answer.text
+    assert expected in answer.text
+
+
+async def test_a_picture_is_shown_only_if_it_can_hold_no_script(typed: World) -> None:
+    browser = await typed.signed_in_browser()
+    assert 'src="data:image/png;base64,' in (await call(browser, "paint")).text
+    answer = await call(browser, "vector")
+    assert "data:image/svg" not in answer.text
+    assert "image/svg+xml" in answer.text
+
+
+async def test_a_tool_without_an_answer_answers(typed: World) -> None:
+    assert "It answered" in (await call(await typed.signed_in_browser(), "silent")).text
+
+
+async def test_whatever_a_tool_calls_itself_stays_text(typed: World) -> None:
+    browser = await typed.signed_in_browser()
+    for page in (await browser.get(PATH), await call(browser, "hostile", argument="<b>bold</b>")):
+        assert "<script>alert" not in page.text
+        assert "<b>bold" not in page.text
+        assert '" onload=' not in page.text
+
+
+async def test_a_tool_that_is_not_there_is_a_page(typed: World) -> None:
+    browser = await typed.signed_in_browser()
+    assert_html(await browser.get(PATH, params={"tool": "nothing"}), 404)
+    assert_html(await browser.get(PATH, params={"server": "https://evil.example/mcp"}), 404)
+
+
+async def test_a_person_calls_only_what_they_could_allow_an_app(database_url: str) -> None:
+    async with running_world(
+        database_url, mcp_server=scoped_server.PATH, scopes=scoped_server.SCOPES, tools_list="hide"
+    ) as world:
+        await world.create_user("alice")
+        admin = await person(world, "carol", is_admin=True)
+        alice = await world.signed_in_browser()
+        assert "Tidy up" not in shown(await alice.get(PATH))
+        assert "Tidy up" in shown(await admin.get(PATH))
+        assert "written it" in (await call(alice, "write_note", text="it")).text
+        page = await alice.get(PATH, params={"tool": "write_note"})
+        form = next(form for form in forms_of(page.text) if form.action == PATH)
+        assert_html(await alice.post(PATH, data={**form.fields, "tool": "räume"}), 404)
+
+
+async def test_a_call_that_the_guard_refuses_says_why(database_url: str) -> None:
+    async with running_world(
+        database_url, mcp_server=scoped_server.PATH, scopes=scoped_server.SCOPES
+    ) as world:
+        await world.create_user("alice")
+        answer = await call(await world.signed_in_browser(), "räume")
+        assert_html(answer, 200)
+        assert "It failed" in answer.text
+        assert "insufficient_scope" in shown(answer)
+
+
+async def test_one_grant_a_day_serves_every_call(typed: World) -> None:
+    browser = await typed.signed_in_browser()
+    await call(browser, "who")
+    await call(browser, "silent")
+    grants = await typed.rows("SELECT client_id, scope, grant_type FROM grants")
+    assert [dict(grant) for grant in grants] == [
+        {"client_id": "ostiary_tool_tester", "scope": "mcp profile email", "grant_type": "tool_tester"}
+    ]
+    typed.clock.advance(hours=25)
+    await call(await typed.signed_in_browser(), "who")
+    assert len(await typed.rows("SELECT id FROM grants")) == 2
+
+
+async def test_whoever_disables_the_client_switches_the_page_off(typed: World) -> None:
+    browser = await typed.signed_in_browser()
+    await call(browser, "who")
+    async with typed.database.transaction() as tx:
+        await tx.execute(sa.text("UPDATE clients SET disabled_at = created_at"))
+    assert_html(await browser.get(PATH), 403)
+
+
+async def test_the_raw_answer_is_what_came(typed: World) -> None:
+    answer = await call(await typed.signed_in_browser(), "silent")
+    raw = shown(answer).rpartition('aria-label="Answer">')[2].partition("</pre>")[0]
+    assert json.loads(raw)["result"]["isError"] is False
