@@ -2,18 +2,22 @@
 
 import html
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import ModuleType
 
 import httpx2
 import pytest
 import sqlalchemy as sa
 
+from app.hooks import Refused, TokenChanges, TokenIssue
 from tests import scoped_server, typed_server
 from tests.front_channel import assert_html
 from tests.support.world import World, forms_of, running_world
 from tests.working_pages import person
 
+pytest_plugins = ["tests.hooked"]
 PATH = "/account/try"
+MakeWorld = Callable[..., Awaitable[World]]
 
 
 @pytest.fixture
@@ -122,28 +126,54 @@ async def test_a_tool_that_is_not_there_is_a_page(typed: World) -> None:
 
 async def test_a_person_calls_only_what_they_could_allow_an_app(database_url: str) -> None:
     async with running_world(
-        database_url, mcp_server=scoped_server.PATH, scopes=scoped_server.SCOPES, tools_list="hide"
+        database_url, mcp_server=scoped_server.PATH, scopes=scoped_server.SCOPES
     ) as world:
         await world.create_user("alice")
         admin = await person(world, "carol", is_admin=True)
         alice = await world.signed_in_browser()
-        assert "Tidy up" not in shown(await alice.get(PATH))
-        assert "Tidy up" in shown(await admin.get(PATH))
+        assert "Tidy up" not in (await alice.get(PATH)).text
+        assert "Tidy up" in (await admin.get(PATH)).text
         assert "written it" in (await call(alice, "write_note", text="it")).text
         page = await alice.get(PATH, params={"tool": "write_note"})
         form = next(form for form in forms_of(page.text) if form.action == PATH)
         assert_html(await alice.post(PATH, data={**form.fields, "tool": "räume"}), 404)
 
 
-async def test_a_call_that_the_guard_refuses_says_why(database_url: str) -> None:
-    async with running_world(
-        database_url, mcp_server=scoped_server.PATH, scopes=scoped_server.SCOPES
-    ) as world:
-        await world.create_user("alice")
-        answer = await call(await world.signed_in_browser(), "räume")
-        assert_html(answer, 200)
-        assert "It failed" in answer.text
-        assert "insufficient_scope" in shown(answer)
+async def test_a_call_that_the_guard_refuses_says_why(make_hooked: MakeWorld, module: ModuleType) -> None:
+    async def on_token_issue(_issue: TokenIssue) -> TokenChanges:
+        return TokenChanges(scopes=("mcp",))
+
+    module.on_token_issue = on_token_issue  # type: ignore[attr-defined]
+    world = await make_hooked(mcp_server=scoped_server.PATH, scopes=scoped_server.SCOPES)
+    await world.create_user()
+    answer = await call(await world.signed_in_browser(), "write_note", text="it")
+    assert_html(answer, 200)
+    assert "It failed" in answer.text
+    assert "insufficient_scope" in shown(answer)
+
+
+async def test_the_operators_hook_can_refuse(make_hooked: MakeWorld, module: ModuleType) -> None:
+    async def on_token_issue(_issue: TokenIssue) -> TokenChanges:
+        raise Refused("Not on a Sunday.")
+
+    module.on_token_issue = on_token_issue  # type: ignore[attr-defined]
+    world = await make_hooked(mcp_server=typed_server.PATH)
+    await world.create_user()
+    answer = await call(await world.signed_in_browser(), "who")
+    assert_html(answer, 403)
+    assert "Not on a Sunday." in answer.text
+
+
+async def test_what_the_operator_attaches_reaches_the_tool(
+    make_hooked: MakeWorld, module: ModuleType
+) -> None:
+    async def on_token_issue(_issue: TokenIssue) -> TokenChanges:
+        return TokenChanges(props={"tenant": "north"})
+
+    module.on_token_issue = on_token_issue  # type: ignore[attr-defined]
+    world = await make_hooked()
+    await world.create_user()
+    assert '"tenant": "north"' in shown(await call(await world.signed_in_browser(), "props"))
 
 
 async def test_one_grant_a_day_serves_every_call(typed: World) -> None:
@@ -164,10 +194,14 @@ async def test_whoever_disables_the_client_switches_the_page_off(typed: World) -
     await call(browser, "who")
     async with typed.database.transaction() as tx:
         await tx.execute(sa.text("UPDATE clients SET disabled_at = created_at"))
-    assert_html(await browser.get(PATH), 403)
+    page = await browser.get(PATH, params={"tool": "who"})
+    form = next(form for form in forms_of(page.text) if form.action == PATH)
+    assert_html(await browser.post(PATH, data=form.fields), 403)
 
 
-async def test_the_raw_answer_is_what_came(typed: World) -> None:
-    answer = await call(await typed.signed_in_browser(), "silent")
-    raw = shown(answer).rpartition('aria-label="Answer">')[2].partition("</pre>")[0]
-    assert json.loads(raw)["result"]["isError"] is False
+async def test_both_messages_are_shown_as_they_went(typed: World) -> None:
+    page = shown(await call(await typed.signed_in_browser(), "silent"))
+    raw = page.rpartition('aria-label="The tool’s answer">')[2].partition("</pre>")[0]
+    request, _, answer = raw.partition("\n\n")
+    assert json.loads(request)["params"]["name"] == "silent"
+    assert json.loads(answer)["result"]["isError"] is False

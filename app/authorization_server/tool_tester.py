@@ -11,7 +11,7 @@ from app.audit import record
 from app.authorization_server import grant_store, store
 from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.issuance import Issuance
-from app.authorization_server.policy import Resource
+from app.authorization_server.policy import Policy, Resource
 from app.authorization_server.records import Client, Grant, ResourceOwner
 from app.authorization_server.tokens import issue
 from app.oauth.credentials import mint_id, mint_reference
@@ -34,16 +34,17 @@ async def open_tester(context: TokenContext, owner: ResourceOwner, resource: Res
     client = await _client(context)
     if client.disabled_at is not None:
         raise AccessDenied("This server’s operator switched this page off.", reason="tool_tester_disabled")
-    asked = [scope.name for scope in context.policy.catalogue if scope.name in resource.scopes]
-    scopes = tuple(
-        name
-        for name in for_person(asked, owner.is_admin, context.policy.catalogue)
-        if name not in SERVER_SCOPES
-    )
+    scopes = allowable_scopes(context.policy, owner, resource)
     grant = await _grant(context, client, owner, resource, format_scope(scopes))
     until = context.origin.now + _TOKEN_LIFETIME
     response = await issue(context, Issuance(client, grant, owner, scopes, not_after=until), None)
     return response.access_token
+
+
+def allowable_scopes(policy: Policy, owner: ResourceOwner, resource: Resource) -> tuple[str, ...]:
+    """All that this person could allow an app at a resource."""
+    asked = [scope.name for scope in policy.catalogue if scope.name in set(resource.scopes) - SERVER_SCOPES]
+    return for_person(asked, owner.is_admin, policy.catalogue)
 
 
 async def _client(context: TokenContext) -> Client:

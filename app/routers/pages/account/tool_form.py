@@ -36,6 +36,14 @@ class Field:
     value: str
     field: str
 
+    @property
+    def options(self) -> list[tuple[str, str]] | None:
+        """What a select offers, and nothing first where nothing may be said; None for the other kinds."""
+        if self.kind != "choice":
+            return None
+        nothing = [] if self.required and self.value in self.choices else [("", "")]
+        return nothing + [(choice, choice) for choice in self.choices]
+
 
 def fields_of(schema: Mapping[str, Any], typed: Mapping[str, str] | None = None) -> list[Field]:
     """The fields of a tool's form, filled with what was typed, else with the schema's defaults."""

@@ -4,28 +4,29 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from mcp.client import Client
 from mcp.types import CallToolResult, ImageContent, TextContent, Tool
 from starlette.responses import Response
 
 from app.authorization_server.grants.context import TokenContext
 from app.authorization_server.policy import Resource
-from app.authorization_server.tool_tester import GRANT_TYPE, open_tester
+from app.authorization_server.tool_tester import GRANT_TYPE, allowable_scopes, open_tester
 from app.oauth.errors import OAuthError
-from app.oauth.parameters import Parameters
+from app.oauth.scopes import implied
+from app.resource_server.requirements import Requirements
 from app.routers.browser import BrowserDep
 from app.routers.dependencies import OriginDep, ServicesDep, find_owner, resource_owner
 from app.routers.errors import PageError
 from app.routers.pages.account.tool_call import Caller, NotAnswered
-from app.routers.pages.account.tool_form import Mistakes, fields_of, read_arguments, typed_arguments
+from app.routers.pages.account.tool_form import Field, Mistakes, fields_of, read_arguments, typed_arguments
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.guards import Person, find_person
+from app.routers.pages.lists import Choice, link
 from app.routers.pages.render import render_page
-from app.routers.services import Services
 from app.routers.vouching import find_vouched
 
 router = APIRouter()
@@ -33,24 +34,33 @@ PATH = "/account/try"
 _PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 
 
-@dataclass
-class _Tried:
-    """How far a visit to the page came; `parts` is None while nothing was called."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call: the answer's parts, whether it failed, and both messages as they went over the wire."""
 
-    tools: Sequence[Tool] = ()
-    chosen: Tool | None = None
-    mistakes: Mapping[str, str] = field(default_factory=dict)
-    parts: Sequence[Mapping[str, str]] | None = None
-    failed: bool = False
+    parts: Sequence[Mapping[str, str]]
+    failed: bool
+    raw: str
 
-    async def call(self, client: Client, tool: Tool, typed: Mapping[str, str]) -> None:
-        """Call a tool, if what was typed can be read."""
-        try:
-            arguments = read_arguments(tool.input_schema, typed)
-        except Mistakes as error:
-            self.mistakes = error.sentences
-            return
-        self.parts, self.failed = _parts(await client.call_tool(tool.name, arguments))
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Who is here, at which server, and which of its tools they could let an app use."""
+
+    person: Person
+    resource: Resource
+    tools: Sequence[Tool]
+
+    def tool(self, name: str) -> Tool:
+        """One of the tools.
+
+        Raises:
+            PageError: 404.
+        """
+        for tool in self.tools:
+            if tool.name == name:
+                return tool
+        raise _no_such("tool")
 
 
 @router.get("/try")
@@ -65,38 +75,63 @@ async def show_tools(
     """The tools of a server, and the form of one of them."""
     async with services.database.transaction() as tx:
         person = await find_person(http, tx, services, browser, origin)
-    caller = await _open(http, person, server)
-    return await _page(http, person, caller, tool)
+    view = await _view(person, server)
+    chosen = view.tool(tool) if tool else None
+    return _page(http, view, chosen, fields_of(chosen.input_schema) if chosen else [])
 
 
 @router.post("/try")
 async def call_tool(
     http: Request, form: PageFormDep, services: ServicesDep, browser: BrowserDep, origin: OriginDep
 ) -> Response:
-    """Call a tool and show what it answers, on the page with the form."""
+    """Call a tool and show what it answers, below its form.
+
+    No transaction is held while the tool works: it may take long, and may need one itself.
+    """
     async with services.database.transaction() as tx:
         person = await find_person(http, tx, services, browser, origin)
     person.check_form(form)
-    caller = await _open(http, person, field_of(form, "server"))
-    return await _page(http, person, caller, field_of(form, "tool"), _typed(form))
+    view = await _view(person, field_of(form, "server"))
+    tool = view.tool(field_of(form, "tool"))
+    typed = typed_arguments(dict(form.pairs()))
+    fields = fields_of(tool.input_schema, typed)
+    try:
+        arguments = read_arguments(tool.input_schema, typed)
+    except Mistakes as error:
+        return _page(http, view, tool, fields, mistakes=error.sentences)
+    caller = Caller(http.app, view.resource.url, await _access_token(view), origin.source)
+    return _page(http, view, tool, fields, outcome=await _outcome(caller, tool, arguments))
 
 
-async def _open(http: Request, person: Person, server: str) -> Caller:
-    """A caller for the server that the address names, else the first one.
+async def _view(person: Person, server: str) -> _View:
+    services = person.services
+    url = server or services.policy.default_resource.url
+    if url not in services.servers:
+        raise _no_such("server")
+    resource = services.policy.find_resource(url)
+    owner = resource_owner(person.signed_in.user)
+    allowable = implied(allowable_scopes(services.policy, owner, resource), services.policy.catalogue)
+    needs = Requirements(services.servers[url])
+    tools = [
+        tool
+        for tool in await services.servers[url].list_tools()
+        if needs.of_tool(tool.name) | resource.required_scopes <= allowable
+    ]
+    return _View(person, resource, tools)
 
-    No transaction is held while the tool works: it may take long, and may need one itself.
+
+async def _access_token(view: _View) -> str:
+    """A token for this person and server.
 
     Raises:
-        PageError: there is no such server here, or the page is switched off.
+        PageError: the page is switched off, or the operator's hook refused.
     """
-    services = person.services
-    resource = _resource(services, server)
-    owner = resource_owner(person.signed_in.user)
+    services = view.person.services
     try:
         async with services.database.transaction() as tx:
             context = TokenContext(
                 tx,
-                person.origin,
+                view.person.origin,
                 services.keys,
                 services.signing_keys,
                 services.policy,
@@ -106,63 +141,57 @@ async def _open(http: Request, person: Person, server: str) -> Caller:
                 lambda _url: None,
                 hooks=services.hooks,
             )
-            token = await open_tester(context, owner, resource)
+            return await open_tester(context, resource_owner(view.person.signed_in.user), view.resource)
     except OAuthError as error:
         raise PageError(
             "You can’t try the tools", error.description, status=403, advice="Go back to your account."
         ) from None
-    return Caller(http.app, resource.url, token, person.origin.source)
 
 
-def _resource(services: Services, url: str) -> Resource:
-    here = [one for one in services.policy.resources if one.url in services.servers]
-    for resource in here:
-        if resource.url == (url or services.policy.default_resource.url):
-            return resource
-    raise _no_such("server")
-
-
-async def _page(
-    http: Request, person: Person, caller: Caller, name: str, typed: Mapping[str, str] | None = None
-) -> Response:
-    """The page; with `typed` the tool is called before."""
-    tried = _Tried()
+async def _outcome(caller: Caller, tool: Tool, arguments: Mapping[str, Any]) -> Outcome:
     try:
         async with caller.connected() as client:
-            tried.tools = (await client.list_tools()).tools
-            tried.chosen = next((tool for tool in tried.tools if tool.name == name), None)
-            if tried.chosen is not None and typed is not None:
-                await tried.call(client, tried.chosen, typed)
+            result = await client.call_tool(tool.name, dict(arguments))
+        parts, failed = _parts(result), bool(result.is_error)
     except NotAnswered as error:
-        tried.parts, tried.failed = [{"kind": "text", "text": str(error)}], True
-    if name and tried.chosen is None and not tried.failed:
-        raise _no_such("tool")
-    services, chosen = person.services, tried.chosen
+        parts, failed = [{"kind": "text", "text": str(error)}], True
+    return Outcome(parts, failed, "\n\n".join(filter(None, (caller.wire.request, caller.wire.answer))))
+
+
+def _page(
+    http: Request,
+    view: _View,
+    tool: Tool | None,
+    fields: Sequence[Field],
+    *,
+    mistakes: Mapping[str, str] = MappingProxyType({}),
+    outcome: Outcome | None = None,
+) -> Response:
+    services = view.person.services
+    path = services.address.path(PATH)
+    here = {"server": view.resource.url} if len(services.servers) > 1 else {}
     context = {
-        **person.context("try"),
+        **view.person.context("try"),
         "path": PATH,
+        "server": view.resource.url,
         "servers": [
-            {"url": one.url, "name": services.servers[one.url].title or services.servers[one.url].name}
-            for one in services.policy.resources
-            if one.url in services.servers
+            Choice(server.title or server.name, link(path, {"server": url}), url == view.resource.url)
+            for url, server in services.servers.items()
         ],
-        "server": caller.url,
-        "tools": tried.tools,
-        "tool": chosen,
-        "fields": fields_of(chosen.input_schema, typed) if chosen else [],
-        "mistakes": tried.mistakes,
-        "parts": tried.parts,
-        "failed": tried.failed,
-        "request": caller.wire.request,
-        "answer": caller.wire.answer,
+        "tools": [
+            Choice(one.title or one.name, link(path, {**here, "tool": one.name}), one is tool)
+            for one in view.tools
+        ],
+        "tool": tool,
+        "fields": fields,
+        "mistakes": mistakes,
+        "outcome": outcome,
     }
-    return render_page(http, "account_try.html", context, status=422 if tried.mistakes else 200)
+    return render_page(http, "account_try.html", context, status=422 if mistakes else 200)
 
 
-def _parts(result: CallToolResult) -> tuple[list[dict[str, str]], bool]:
-    """The parts of an answer as the page shows them, and whether the tool failed; pictures only of kinds that can
-    hold no script.
-    """
+def _parts(result: CallToolResult) -> list[dict[str, str]]:
+    """The parts of an answer as the page shows them; pictures only of kinds that can hold no script."""
     parts = []
     for block in result.content:
         if isinstance(block, TextContent):
@@ -173,7 +202,7 @@ def _parts(result: CallToolResult) -> tuple[list[dict[str, str]], bool]:
             parts.append({"kind": "text", "text": block.model_dump_json(indent=2, by_alias=True)})
     if not parts and result.structured_content is not None:
         parts.append({"kind": "text", "text": json.dumps(result.structured_content, indent=2)})
-    return parts, bool(result.is_error)
+    return parts
 
 
 def _is_base64(data: str) -> bool:
@@ -182,10 +211,6 @@ def _is_base64(data: str) -> bool:
     except binascii.Error:
         return False
     return True
-
-
-def _typed(form: Parameters) -> dict[str, str]:
-    return typed_arguments(dict(form.pairs()))
 
 
 def _no_such(what: str) -> PageError:
