@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from playwright.async_api import expect
 
+from tests.browser.scenes_tools import TOOL_SCENES
 from tests.browser.visitor import Visitor
 
 Scene = Callable[[Visitor], Awaitable[None]]
@@ -175,4 +176,5 @@ SCENES: tuple[Scene, ...] = (
     nothing_there,
     sign_out,
     signed_out,
+    *TOOL_SCENES,
 )
