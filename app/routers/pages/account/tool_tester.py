@@ -24,7 +24,7 @@ from app.routers.errors import PageError
 from app.routers.pages.account.tool_call import Caller, NotAnswered
 from app.routers.pages.account.tool_form import Field, Mistakes, fields_of, read_arguments, typed_arguments
 from app.routers.pages.forms import PageFormDep, field_of
-from app.routers.pages.guards import Person, find_person
+from app.routers.pages.guards import Person, find_person, get_person
 from app.routers.pages.lists import Choice, link
 from app.routers.pages.render import render_page
 from app.routers.vouching import find_vouched
@@ -74,7 +74,7 @@ async def show_tools(
 ) -> Response:
     """The tools of a server, and the form of one of them."""
     async with services.database.transaction() as tx:
-        person = await find_person(http, tx, services, browser, origin)
+        person = get_person(await find_person(http, tx, services, browser, origin))
     view = await _view(person, server)
     chosen = view.tool(tool) if tool else None
     return _page(http, view, chosen, fields_of(chosen.input_schema) if chosen else [])
@@ -89,7 +89,7 @@ async def call_tool(
     No transaction is held while the tool works: it may take long, and may need one itself.
     """
     async with services.database.transaction() as tx:
-        person = await find_person(http, tx, services, browser, origin)
+        person = get_person(await find_person(http, tx, services, browser, origin))
     person.check_form(form)
     view = await _view(person, field_of(form, "server"))
     tool = view.tool(field_of(form, "tool"))
