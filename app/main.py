@@ -204,7 +204,7 @@ class _Runtime:
         self.policy = policy_of(settings)
         self.fetcher = DocumentFetcher(
             egress,
-            loopback=settings.on_loopback,
+            loopback=settings.reads_loopback,
             trusted=[issuer.jwks_uri for issuer in self.policy.trusted_issuers],
         )
 

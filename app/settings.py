@@ -165,8 +165,13 @@ class Settings(BaseSettings):
 
     @property
     def on_loopback(self) -> bool:
-        """Whether only this computer can reach the server."""
+        """Whether the server's one address is one of this computer."""
         return is_loopback(self.public_url)
+
+    @property
+    def reads_loopback(self) -> bool:
+        """Whether documents on this computer may be read: where nobody else can ask for them."""
+        return self.on_loopback and self.host in {"127.0.0.1", "::1", "localhost"}
 
     @property
     def resource(self) -> str:

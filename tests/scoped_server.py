@@ -84,6 +84,14 @@ def note(number: str) -> str:
     return f"note {number}"
 
 
+@mcp.resource("found://notes{?words}")
+@requires("notes:read", "notes:write")
+def found(words: str = "") -> str:
+    """Needs two, and its template does not fit itself."""
+    ran.append("found")
+    return f"notes with {words}"
+
+
 @mcp.completion()  # type: ignore[no-untyped-call, untyped-decorator]
 async def complete(ref: object, argument: object, context: object) -> None:
     """Proposes nothing, but counts."""

@@ -140,6 +140,7 @@ def _of_another_client(world: World, signer: SigningClient) -> str:
         pytest.param(lambda w, s: s.assertion(w, header={"crit": ["exp"]}), "assertion_malformed", id="crit"),
         pytest.param(lambda w, s: s.assertion(w, more="x" * 9000), "assertion_malformed", id="too long"),
         pytest.param(lambda _w, _s: "no.jwt.here", "assertion_malformed", id="no JWT"),
+        pytest.param(lambda w, s: s.assertion(w).split(".")[0], "assertion_malformed", id="a header alone"),
     ],
 )
 async def test_an_assertion_that_does_not_prove_it_is_refused_without_telling_why(

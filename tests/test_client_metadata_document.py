@@ -203,6 +203,19 @@ async def test_cns_10_the_page_leads_with_the_host_that_vouches(world: World, in
     assert "a program on this computer" in page
 
 
+async def test_cim_5_loopback_is_not_read_for_a_network_that_can_ask_for_it(
+    make_world: MakeWorld, internet: Internet
+) -> None:
+    """As in a container: known as localhost, and listening everywhere."""
+    world = await make_world(egress=internet.egress(), host="0.0.0.0")  # noqa: S104 - what is tested
+    internet.names["localhost"] = [["127.0.0.1"]]
+
+    assert is_page(await ask(world, "http://localhost/client.json"))
+
+    assert internet.connections == []
+    assert await reasons(world) == ["document_address_forbidden"]
+
+
 async def test_a_document_on_loopback_vouches_for_nobody(world: World, internet: Internet) -> None:
     url = "https://localhost/c.json"
     internet.names["localhost"] = [["127.0.0.1"]]

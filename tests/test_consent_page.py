@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.front_channel import Standing, assert_html, assert_page, change, is_consent, no_effect
-from tests.support.world import World, forms_of
+from tests.support.world import REDIRECT_URI, World, forms_of
 
 pytest_plugins = ["tests.standing"]
 
@@ -241,3 +241,18 @@ async def test_a_new_name_of_the_app_is_not_allowed_by_an_answer_to_the_old_one(
 
     grants = await world.rows("SELECT * FROM grants")
     assert "code=" not in answer.headers.get("location", "") or "Old name" in str(grants)
+
+
+async def test_an_answer_goes_to_what_was_shown_whatever_the_clocks_say(world: World) -> None:
+    """The change came after the page; the clock of the replica that took it over says: before the question."""
+    client = await world.register()
+    browser = await world.signed_in_browser()
+    address = (await world.authorize(browser, client)).headers["location"]
+    form = forms_of((await browser.get(address)).text)[0].fields
+    uris = f'["{REDIRECT_URI}", "https://evil.example/cb"]'
+    await change(world, f"UPDATE clients SET redirect_uris = '{uris}'")  # noqa: S608
+
+    answer = await browser.post(address, data={**form, "decision": "approve"})
+
+    assert_page(answer, status=403)
+    assert await world.rows("SELECT * FROM grants") == []

@@ -325,6 +325,12 @@ async def test_switched_off_the_endpoint_is_gone_with_everything_that_names_it(m
     await refused(world, world.http.post("/oauth/token", data=form), 400, "unsupported_grant_type")
 
 
+async def test_switched_off_an_app_that_can_do_both_registers_for_the_other(make_world: MakeWorld) -> None:
+    world = await make_world(features_off="device")
+    client = await world.register(grant_types=["authorization_code", GRANT_TYPE])
+    assert client["grant_types"] == ["authorization_code"]
+
+
 async def test_switched_on_the_metadata_names_it(world: World) -> None:
     metadata = (await world.http.get("/.well-known/oauth-authorization-server")).json()
 

@@ -35,7 +35,7 @@ def test_what_is_no_address_is_not_this_computer() -> None:
     assert not is_loopback_address("localhost")
 
 
-@pytest.mark.parametrize("name", ["code", "state", "iss", "error"])
+@pytest.mark.parametrize("name", ["code", "state", "iss", "error", "%63ode", "%69%73%73"])
 def test_a_redirect_uri_must_not_answer_for_us(name: str) -> None:
     with pytest.raises(InvalidURI, match="their own query"):
         check_redirect_uri(f"https://a.example/cb?x=1&{name}=y", frozenset())

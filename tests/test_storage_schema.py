@@ -16,6 +16,10 @@ from app.accounts import records as people
 from app.authorization_server import records as server
 from app.database import metadata
 from app.migrations import alembic_config
+from tests import device_flow
+from tests.dpop_flow import bound_tokens
+from tests.front_channel import change
+from tests.support.dpop import Prover
 from tests.support.world import World, running_world
 
 RECORDS = {
@@ -85,6 +89,27 @@ def test_with_live_data_the_schema_goes_down_and_up_again(database_url: str, tar
         run(_live(database_url))
 
 
+def test_sto_8_what_the_previous_code_would_read_without_its_limits_goes(database_url: str) -> None:
+    """A token that is bound to a key, a question that asks for a new sign-in, and whoever has no password."""
+    config = alembic_config(database_url)
+    client, free = run(_limited(database_url))
+
+    command.downgrade(config, "0001")
+    command.upgrade(config, "head")
+
+    # Of alice three sign-ins and what she allowed remain: nothing that was bound, and nothing of bob or the device.
+    assert run(_rows(database_url)) == {
+        "users": 1,
+        "sessions": 3,
+        "devices": 3,
+        "grants": 3,
+        "authorization_codes": 2,
+        "refresh_tokens": 1,
+        "authorization_requests": 1,
+    }
+    run(_still_works(database_url, client, free))
+
+
 def test_sto_8_an_upgrade_that_has_nothing_to_do_loses_nothing(database_url: str) -> None:
     client, tokens = run(_live(database_url))
     command.upgrade(alembic_config(database_url), "head")
@@ -98,6 +123,33 @@ async def _live(database_url: str) -> tuple[dict[str, Any], dict[str, Any]]:
         tokens = await world.tokens(client)
         await world.code(client)
         return client, (await world.refresh(client, tokens["refresh_token"])).json()
+
+
+async def _limited(database_url: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    async with running_world(database_url) as world:
+        for name in ("alice", "bob"):
+            await world.create_user(name)
+        client, prover = await world.register(), Prover()
+        free = await world.tokens(client)
+        await world.code(client, "bob")
+        await bound_tokens(world, client, prover)
+        await world.code(client, dpop_jkt=prover.thumbprint)
+        await world.authorize(world.browser(), client, prompt="login")
+        await device_flow.tokens(world, await device_flow.register(world))
+        await change(world, "DELETE FROM authorization_requests WHERE decided_at IS NOT NULL")
+        await world.authorize(world.browser(), client)
+        await change(world, "UPDATE users SET password_hash = NULL WHERE username = 'bob'")
+        return client, free
+
+
+async def _rows(database_url: str) -> dict[str, int]:
+    tables = (
+        *("users", "sessions", "devices", "grants"),
+        *("authorization_codes", "refresh_tokens", "authorization_requests"),
+    )
+    async with running_world(database_url) as world:
+        counts = {name: f"SELECT count(*) AS n FROM {name}" for name in tables}  # noqa: S608
+        return {name: (await world.rows(statement))[0]["n"] for name, statement in counts.items()}
 
 
 async def _still_works(database_url: str, client: dict[str, Any], tokens: dict[str, Any]) -> None:

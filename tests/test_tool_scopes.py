@@ -207,6 +207,15 @@ async def test_the_list_of_tools_follows_the_setting(
             "mcp notes:read notes:write",
             id="completion of a template",
         ),
+        pytest.param(
+            "completion/complete",
+            {
+                "ref": {"type": "ref/resource", "uri": "found://notes{?words}"},
+                "argument": {"name": "words", "value": "x"},
+            },
+            "mcp notes:read notes:write",
+            id="completion of a template that is no URI of its own",
+        ),
     ],
 )
 async def test_prompts_and_resources_need_what_they_declare(

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.authorization_server.client_key_metadata import auth_methods, read_keys
 from app.authorization_server.grants.client_credentials import GRANT_TYPE as CLIENT_CREDENTIALS
-from app.authorization_server.grants.registry import registrable
+from app.authorization_server.grants.registry import registrable, switched_off
 from app.authorization_server.policy import Policy
 from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, InvalidScope
 from app.oauth.features import Feature
@@ -66,7 +66,7 @@ def check_metadata(
     if not isinstance(metadata, Mapping):
         raise InvalidClientMetadata("The client metadata must be a JSON object.")
     may_have = registrable(policy, by_operator=by_operator)
-    grant_types = _choices(metadata, "grant_types", ["authorization_code"], may_have)
+    grant_types = _choices(metadata, "grant_types", ["authorization_code"], may_have, switched_off(policy))
     redirects = "authorization_code" in grant_types
     response_types = _choices(metadata, "response_types", ["code"] if redirects else [], RESPONSE_TYPES)
     if set(grant_types) <= {"refresh_token"}:
@@ -118,14 +118,18 @@ def _redirect_uris(metadata: Mapping[str, Any], policy: Policy, *, required: boo
 
 
 def _choices(
-    metadata: Mapping[str, Any], field: str, default: list[str], supported: tuple[str, ...]
+    metadata: Mapping[str, Any],
+    field: str,
+    default: list[str],
+    supported: tuple[str, ...],
+    passed_over: tuple[str, ...] = (),
 ) -> list[str]:
     values = metadata.get(field)
     if values is None:
         return default
-    if not isinstance(values, list) or any(value not in supported for value in values):
+    if not isinstance(values, list) or any(value not in supported + passed_over for value in values):
         raise InvalidClientMetadata(f"{field} holds a value that is not supported.")
-    return list(dict.fromkeys(values))
+    return [value for value in dict.fromkeys(values) if value not in passed_over]
 
 
 def _name(metadata: Mapping[str, Any]) -> str | None:

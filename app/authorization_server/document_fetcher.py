@@ -112,7 +112,7 @@ class DocumentFetcher:
     """Fetches documents, each with a connection of its own.
 
     Args:
-        loopback: whether documents on this computer may be read: where this server is on loopback itself.
+        loopback: whether documents on this computer may be read: where nobody but this computer reaches this server.
         trusted: URLs that the operator chose: their hosts may be inside.
     """
 

@@ -29,7 +29,7 @@ ForeignKey = ECKey | OKPKey | RSAKey
 
 
 # What parsing untrusted JSON, keys and signatures can end in.
-_FAILURES = (JoseError, ValueError, TypeError, KeyError, RecursionError)
+_FAILURES = (JoseError, ValueError, TypeError, LookupError, RecursionError)
 
 
 class InvalidJWT(Exception):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_plus, urlsplit
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -186,7 +186,7 @@ def check_redirect_uri(uri: str, private_use_schemes: Collection[str]) -> str:
             raise InvalidURI("redirect URIs must use https, except on loopback")
     else:
         _check_private_use(scheme, uri, private_use_schemes)
-    names = {pair.partition("=")[0] for pair in uri.partition("?")[2].split("&")}
+    names = {unquote_plus(pair.partition("=")[0]) for pair in uri.partition("?")[2].split("&")}
     if names & _ANSWER_NAMES:
         raise InvalidURI("redirect URIs must not carry parameters of the answer in their own query")
     return uri

@@ -98,8 +98,14 @@ class Requirements:
         reference = params.get("ref")
         if not isinstance(reference, Mapping):
             return _NOTHING
-        is_prompt = reference.get("type") == "ref/prompt"
-        return self.of("prompts/get" if is_prompt else "resources/read", reference)
+        if reference.get("type") == "ref/prompt":
+            return self.of("prompts/get", reference)
+        return self._of_template(reference.get("uri")) | self.of("resources/read", reference)
+
+    def _of_template(self, spelling: object) -> frozenset[str]:
+        """A completion names the template itself, which not every template takes for a URI (`notes://{?q}`)."""
+        named = (each for each in self._resources.list_templates() if each.uri_template == spelling)
+        return _NOTHING.union(*(declared(each.fn) for each in named))
 
     def _of_prompt(self, name: str) -> frozenset[str]:
         prompt = self._prompts.get_prompt(name)

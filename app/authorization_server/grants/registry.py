@@ -48,6 +48,16 @@ def grant_types(policy: Policy) -> dict[str, GrantType]:
     return {module.GRANT_TYPE: GrantType(module.parse, module.exchange) for module in modules}
 
 
+def switched_off(policy: Policy) -> tuple[str, ...]:
+    """The grant types that clients might have here if the operator had not switched them off. A client that names one
+    besides others gets the others, and is told so (RFC 7591 §2, §3.2.1)."""
+    return tuple(
+        module.GRANT_TYPE
+        for feature, module in _OPTIONAL.items()
+        if feature not in _OPERATORS_ONLY and not policy.has(feature)
+    )
+
+
 def registrable(policy: Policy, *, by_operator: bool = False) -> tuple[str, ...]:
     """The grant types that a client may register for (RFC 7591 §2)."""
     barred = set() if by_operator else {_OPTIONAL[feature] for feature in _OPERATORS_ONLY & _OPTIONAL.keys()}
