@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Visit
+from tests.browser.gallery import show
 from tests.browser.scenes import SCENES, Scene, consent_for_a_hostile_app
 from tests.browser.visitor import Visitor
+from tests.gallery import LONG, PAGES
 
 pytestmark = pytest.mark.browser
 
@@ -108,6 +111,7 @@ async def test_a_page_can_be_used(
     assert await visitor.page.evaluate(TOO_WIDE) == []
     assert await visitor.page.evaluate(OUT_OF_ORDER) == []
     assert await visitor.page.evaluate(TOO_PALE, CONTRAST) == []
+    await assert_accessible(visitor.page)
     assert [url for url in visitor.requested if not url.startswith((visitor.site.url, "cursor:"))] == []
 
 
@@ -152,6 +156,28 @@ async def test_refusing_and_allowing_are_equally_easy_to_press(visit: Visit) -> 
     assert deny["height"] == pytest.approx(approve["height"], abs=2)
     assert deny["width"] >= 0.8 * approve["width"]
     assert (deny["y"], deny["x"]) <= (approve["y"], approve["x"])
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+async def test_the_pieces_of_pages_can_be_used(visit: Visit, name: str, look: dict[str, Any]) -> None:
+    visitor = await visit(**look)
+    await show(visitor, name)
+    await picture(visitor, f"gallery-{name}-{look['viewport']['width']}-{look['color_scheme']}")
+    for summary in await visitor.page.locator("details > summary").all():
+        await summary.click()
+    assert await visitor.page.evaluate(TOO_WIDE) == []
+    assert await visitor.page.evaluate(OUT_OF_ORDER) == []
+    assert await visitor.page.evaluate(TOO_PALE, CONTRAST) == []
+    await assert_accessible(visitor.page)
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_the_pieces_of_pages_bear_very_long_words(visit: Visit, name: str) -> None:
+    for width in (320, 390, 900, 1280):
+        visitor = await visit(viewport={"width": width, "height": 900})
+        await show(visitor, name, LONG)
+        assert await visitor.page.evaluate(TOO_WIDE) == []
 
 
 async def test_a_page_speaks_to_nobody_but_this_server(visit: Visit) -> None:

@@ -123,5 +123,6 @@ def _short(value: float) -> str:
 
 def _round_up(value: int) -> int:
     """What one can read off an axis: at most two digits before the zeros, the second of them 0 or 5."""
-    unit = max(int(f"1{'0' * (len(str(value)) - 1)}") // 2, 1)
+    digits = len(str(value))
+    unit = 5 * 10 ** max(digits - 2, 0) if digits > 1 else 1
     return max(-(-value // unit) * unit, 1)
