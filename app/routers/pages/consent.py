@@ -10,6 +10,7 @@ from app.accounts.sign_in import SignedIn
 from app.authorization_server import store
 from app.authorization_server.authentication import demand_of
 from app.authorization_server.authorization import AlreadyAnswered, approve, deny
+from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.consent import Proposal, propose, record_step_up
 from app.authorization_server.records import AuthorizationRequest, Client, ResourceOwner
 from app.database import Transaction
@@ -122,7 +123,8 @@ def _question(
 
     When any of it changes between the page and the answer, the answer was not given to it.
     """
-    return ("consent", current.session_hash, request.id, client.display_name, format_scope(proposal.scopes))
+    said = snapshot_of(client)
+    return ("consent", current.session_hash, request.id, said, format_scope(proposal.scopes))
 
 
 def _check_waiting(request: AuthorizationRequest | None, now: datetime) -> AuthorizationRequest:
