@@ -15,4 +15,4 @@ async def assert_accessible(page: Page) -> None:
         for violation in results.response["violations"]
         for node in violation["nodes"]
     ]
-    assert broken == []
+    assert not broken, "\n".join(broken)
