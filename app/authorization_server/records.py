@@ -43,8 +43,9 @@ class Client:
     registered_with: str | None = None
     # When an operator said that people may trust it.
     approved_at: datetime | None = None
-    # What operators find it by; the store fills it in.
+    # What operators find and sort it by; the store fills them in.
     search_text: str | None = None
+    sort_name: str | None = None
 
     @property
     def is_document(self) -> bool:

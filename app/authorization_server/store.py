@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.authorization_server.client_search import search_text
+from app.authorization_server.client_search import search_text, sort_name
 from app.authorization_server.records import AuthorizationRequest, Client, Decision, StoredSigningKey
 from app.authorization_server.tables import authorization_requests, clients, signing_keys
 from app.database import Transaction
@@ -156,4 +156,5 @@ def _row_of(client: Client) -> dict[str, Any]:
         **values_of(client),
         "fingerprint": client.fingerprint or client.client_id,
         "search_text": search_text(client.client_name, client.client_id, client.redirect_uris),
+        "sort_name": sort_name(client.client_name, client.client_id),
     }

@@ -153,11 +153,12 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, str, Any]] = (
         "When an operator said that people may trust it; empty until then",
         None,
     ),
+    ("clients", "search_text", sa.Text(), "Name, id and hosts in lower case: what operators search", None),
     (
         "clients",
-        "search_text",
+        "sort_name",
         sa.Text(),
-        "Name, id and hosts in lower case: what operators sort and search by",
+        "Beginning of the name in lower case: what operators sort by",
         None,
     ),
     ("grants", "first_used_at", _INSTANT, "When a token of it first called the resource here", None),
@@ -194,17 +195,19 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, str, Any]] = (
     ),
 )
 _NEW_INDEXES = (("user_id_at", ["user_id", "at"]), ("grant_id", ["grant_id"]))
-# What the lists of the operator's pages are read from.
-_LISTED = (
-    "fingerprint",
-    "created_at",
-    "last_used_at",
-    "registration",
-    "disabled_at",
-    "approved_at",
-    "client_id",
+# What the lists of the operator's pages are walked along: name, table, columns, and which rows.
+_LISTS = (
+    ("ix_clients_alike_registered", "clients", ["fingerprint", "created_at", "client_id"], None),
+    ("ix_clients_alike_used", "clients", ["fingerprint", "last_used_at"], "last_used_at IS NOT NULL"),
+    ("ix_clients_registered", "clients", ["created_at", "client_id"], None),
+    ("ix_clients_came", "clients", ["registration", "created_at", "client_id"], None),
+    ("ix_clients_name", "clients", ["sort_name", "fingerprint"], None),
+    ("ix_clients_used", "clients", ["last_used_at", "client_id"], "last_used_at IS NOT NULL"),
+    ("ix_clients_disabled", "clients", ["created_at", "client_id"], "disabled_at IS NOT NULL"),
+    ("ix_clients_approved", "clients", ["created_at", "client_id"], "approved_at IS NOT NULL"),
+    ("ix_grants_not_revoked", "grants", ["client_id", "expires_at"], "revoked_at IS NULL"),
+    ("ix_grants_created_at", "grants", ["created_at", "id"], None),
 )
-_STILL_HOLDS = sa.text("revoked_at IS NULL")
 
 
 def upgrade() -> None:
@@ -238,11 +241,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name, table in (
-        ("ix_grants_created_at", "grants"),
-        ("ix_grants_not_revoked", "grants"),
-        ("ix_clients_alike", "clients"),
-    ):
+    for name, table, *_ in _LISTS:
         op.drop_index(name, table)
     op.create_index("ix_clients_fingerprint_created_at", "clients", ["fingerprint", "created_at"])
     op.execute("UPDATE clients SET fingerprint = NULL WHERE fingerprint = client_id")
@@ -283,13 +282,8 @@ def _index_lists() -> None:
         "UPDATE clients SET search_text = lower(coalesce(client_name, client_id)) || ' ' || client_id || ' '"
         " || lower(CAST(redirect_uris AS TEXT))"
     )
+    op.execute("UPDATE clients SET sort_name = lower(substr(coalesce(client_name, client_id), 1, 80))")
     op.drop_index("ix_clients_fingerprint_created_at", "clients")
-    op.create_index("ix_clients_alike", "clients", list(_LISTED))
-    op.create_index(
-        "ix_grants_not_revoked",
-        "grants",
-        ["client_id", "expires_at"],
-        postgresql_where=_STILL_HOLDS,
-        sqlite_where=_STILL_HOLDS,
-    )
-    op.create_index("ix_grants_created_at", "grants", ["created_at", "id"])
+    for name, table, columns, which in _LISTS:
+        where = sa.text(which) if which else None
+        op.create_index(name, table, columns, postgresql_where=where, sqlite_where=where)

@@ -6,7 +6,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.authorization_server.client_search import Found, Listed, Search, Sort, search_clients
+from app.authorization_server.client_search import (
+    MOST_COUNTED,
+    Found,
+    Listed,
+    Search,
+    Sort,
+    search_clients,
+)
 from app.authorization_server.records import Client
 from app.oauth.uris import redirect_target
 from app.routers.dependencies import TransactionDep
@@ -16,6 +23,7 @@ from app.routers.pages.guards import Person, ViewerDep
 from app.routers.pages.lists import Choice, Column, Pages, fresh_link, link, sortable
 from app.routers.pages.question import verified_host
 from app.routers.pages.render import render_page
+from app.routers.pages.words import number
 
 router = APIRouter()
 PATH = "/admin/clients"
@@ -30,7 +38,6 @@ _KNOWN = {
     "state": _STATES,
     "alike": None,
     "after": None,
-    "before": None,
 }
 _CAME_WORDS = {
     "dynamic": "registered itself",
@@ -65,7 +72,7 @@ async def show_clients(http: Request, tx: TransactionDep, person: ViewerDep) -> 
             sortable("Last used", "used", path, columns_query),
             Column("State"),
         ],
-        "rows": [_row(found, person) for found in listed.rows],
+        "rows": [_row(found, person, one_by_one="alike" in query) for found in listed.rows],
         "came": _choices(path, query, "came", _CAME_WORDS),
         "states": _choices(path, query, "state", _STATE_WORDS),
         "pages": _pages(path, query, listed),
@@ -77,7 +84,7 @@ async def show_clients(http: Request, tx: TransactionDep, person: ViewerDep) -> 
 def _search(query: Mapping[str, str]) -> Search:
     sort = query.get("sort", "-registered")
     name = _SORTS[sort.removeprefix("-")]
-    kind = str if name == "name" else int
+    kind = str if name == "name" and "alike" not in query else int
     state = query.get("state")
     return Search(
         words=query.get("q", "").strip(),
@@ -90,23 +97,28 @@ def _search(query: Mapping[str, str]) -> Search:
         sort=name,
         descending=sort.startswith("-"),
         after=read_place(query, "after", kind),
-        before=None if "after" in query else read_place(query, "before", kind),
     )
 
 
-def _row(found: Found, person: Person) -> Mapping[str, Any]:
+def _row(found: Found, person: Person, *, one_by_one: bool) -> Mapping[str, Any]:
     client = found.client
     path = person.services.address.path
     alike = link(path(PATH), {"alike": client.fingerprint or client.client_id})
     one = client_page(person, client.client_id)
     return {
         "client": client,
-        "url": one if found.registrations == 1 else alike,
+        "url": alike if found.registrations > 1 and not one_by_one else one,
         "registrations": found.registrations,
+        "alike": _alike(found.registrations),
         "last_used_at": found.last_used_at,
         "came": _CAME_WORDS.get(client.registration, client.registration),
         **hosts_of(client),
     }
+
+
+def _alike(registrations: int) -> str:
+    """How many, where that was counted to the end."""
+    return f"{number(MOST_COUNTED)}+" if registrations > MOST_COUNTED else number(registrations)
 
 
 def client_page(person: Person, client_id: str) -> str:
@@ -132,10 +144,6 @@ def _choices(path: str, query: Mapping[str, str], name: str, words: Mapping[str,
 
 
 def _pages(path: str, query: Mapping[str, str], listed: Listed) -> Pages:
-    rows = listed.rows
-    newer = older = None
-    if rows and listed.more_before:
-        newer = link(path, query, after=None, before=write_place(rows[0].place))
-    if rows and listed.more_after:
-        older = link(path, query, before=None, after=write_place(rows[-1].place))
-    return Pages(len(rows), None, newer, older)
+    """Onward from place to place; back goes the browser, or all the way to the beginning."""
+    onward = link(path, query, after=write_place(listed.onward)) if listed.onward else None
+    return Pages(len(listed.rows), None, fresh_link(path, query) if "after" in query else None, onward)
