@@ -94,10 +94,12 @@ async def take(tx: Transaction, keys: Keys, user_id: str, code: str, origin: Ori
     return await factor_store.spend_step(tx, authenticator, step, jwt.seal(secret, present), origin.now)
 
 
-async def remove(tx: Transaction, user_id: str, origin: Origin) -> None:
-    """Forget someone's app."""
-    if await factor_store.delete_authenticator(tx, user_id):
-        await record(tx, "authenticator.removed", origin, user_id=user_id)
+async def remove(tx: Transaction, user_id: str, origin: Origin) -> bool:
+    """Forget someone's app; False when there is none."""
+    if not await factor_store.delete_authenticator(tx, user_id):
+        return False
+    await record(tx, "authenticator.removed", origin, user_id=user_id)
+    return True
 
 
 def _set_up(keys: Keys, user: User, issuer: str, secret: str, origin: Origin) -> SetUp:

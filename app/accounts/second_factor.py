@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from app.accounts import factor_store, store
+from app.accounts import factor_store, one_time_codes, passkeys, store
 from app.accounts.records import Authenticator, Passkey, PendingSignIn, User
 from app.audit import Origin, record
 from app.database import Transaction
@@ -33,6 +33,10 @@ class SecondFactor(StrEnum):
         return self is SecondFactor.EVERYONE or (
             self is SecondFactor.OPERATORS and (user.is_admin or user.is_auditor)
         )
+
+
+class Needed(Exception):
+    """A second factor can't be removed; the message is one sentence or two for the person."""
 
 
 class TooManyTries(Exception):
@@ -102,7 +106,7 @@ async def find(
     pending = await factor_store.find_pending_sign_in(tx, keys.hashes(pending_id), browser_hashes)
     if pending is None or origin.now >= pending.expires_at:
         return None
-    user = await store.find_user(tx, pending.user_id, hold=True)
+    user = await store.hold_user(tx, pending.user_id)
     if user is None or user.disabled_at is not None or user.password_changed_at > pending.created_at:
         return None
     return pending, user
@@ -121,6 +125,43 @@ async def count_try(tx: Transaction, pending: PendingSignIn) -> None:
 async def finish(tx: Transaction, pending: PendingSignIn) -> None:
     """End the waiting: its try was counted, so nobody else is at it until the transaction ends."""
     await factor_store.delete_pending_sign_in(tx, pending.id_hash)
+
+
+async def remove_passkey(
+    tx: Transaction, user: User, credential_id: str, demanded: SecondFactor, origin: Origin
+) -> None:
+    """Forget a passkey of theirs; what is not theirs stays as it is.
+
+    Raises:
+        Needed: they could not sign in any more, or lack the second factor that they must have.
+    """
+    left = await _without_one(tx, user, demanded)
+    if user.password_hash is None and len(left.passkeys) == 1:
+        raise Needed("You have no password, so this passkey is your only way in. Add another one first.")
+    if await passkeys.remove(tx, user.id, credential_id, origin) and left.count == 1:
+        await factor_store.replace_recovery_codes(tx, user.id, ())
+
+
+async def remove_authenticator(tx: Transaction, user: User, demanded: SecondFactor, origin: Origin) -> None:
+    """Forget their app for one-time codes.
+
+    Raises:
+        Needed: they lack the second factor that they must have.
+    """
+    left = await _without_one(tx, user, demanded)
+    if await one_time_codes.remove(tx, user.id, origin) and left.count == 1:
+        await factor_store.replace_recovery_codes(tx, user.id, ())
+
+
+async def _without_one(tx: Transaction, user: User, demanded: SecondFactor) -> Factors:
+    """All that they have, of which one goes. Nobody else removes one meanwhile."""
+    await tx.lock(f"factors {user.id}")
+    factors = await factors_of(tx, user.id)
+    if demanded.is_demanded_of(user) and factors.count == 1:
+        raise Needed(
+            "This server asks you for a second factor, and this is the only one. Add another one first."
+        )
+    return factors
 
 
 async def reset(tx: Transaction, user: User, origin: Origin) -> None:

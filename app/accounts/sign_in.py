@@ -43,7 +43,7 @@ async def still_stands(tx: Transaction, user: User) -> bool:
 
     It stays so until the transaction ends.
     """
-    now = await store.find_user(tx, user.id, hold=True)
+    now = await store.hold_user(tx, user.id)
     return now is not None and now.disabled_at is None and now.password_hash == user.password_hash
 
 

@@ -38,6 +38,15 @@ async def find_user(tx: Transaction, user_id: str, *, hold: bool = False) -> Use
     return User(**row._mapping) if row else None
 
 
+async def hold_user(tx: Transaction, user_id: str) -> User | None:
+    """The person with this id, who signs in nowhere else, and does not change, until the transaction ends. A sign-in
+    writes to the row: were it only read first, two at once would each wait for the other.
+    """
+    statement = sa.select(users).where(users.c.id == user_id).with_for_update(key_share=True)
+    row = (await tx.execute(statement)).one_or_none()
+    return User(**row._mapping) if row else None
+
+
 async def find_user_by_username(tx: Transaction, username: str) -> User | None:
     """The person with this name, which is compared in lower case."""
     row = (await tx.execute(sa.select(users).where(users.c.username == username.lower()))).one_or_none()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.accounts import people, store
+from app.accounts import people, second_factor, store
 from app.accounts.records import User
 from app.audit import Origin
 from app.authorization_server import revocation
@@ -96,6 +96,16 @@ def reset_password(
             await revocation.revoke_user(tx, policy_of(command.settings), user.id, "password_reset", origin)
 
     _change(username, change, as_json, {"password": printed} if printed else {})
+
+
+@commands.command("reset-second-factor")
+def reset_second_factor(username: UsernameArgument, as_json: JsonOption = False) -> None:
+    """Remove the passkeys, the app for codes and the recovery codes of someone who lost them; sign them out."""
+
+    async def change(_command: Command, tx: Transaction, user: User, origin: Origin) -> None:
+        await second_factor.reset(tx, user, origin)
+
+    _change(username, change, as_json)
 
 
 def _change(

@@ -140,7 +140,7 @@ def get_fresh_person(person: AnyPersonDep) -> Person:
     Raises:
         SignInFirst: it was longer ago.
     """
-    if person.origin.now >= person.signed_in.since + RECENT:
+    if person.origin.now > person.signed_in.since + RECENT:
         raise SignInFirst(person.page or "/account/security", fresh=True)
     return person
 

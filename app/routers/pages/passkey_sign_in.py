@@ -67,7 +67,7 @@ async def _authenticate(
         raise passkeys.Refused("malformed")
     ceremony = Ceremony(Purpose.SIGN_IN, browser.id)
     passkey = await passkeys.authenticate(tx, services.keys, party, ceremony, answer, origin)
-    user = await store.find_user(tx, passkey.user_id, hold=True)
+    user = await store.hold_user(tx, passkey.user_id)
     if user is None or user.disabled_at is not None:
         raise passkeys.Refused("user_disabled", passkey.user_id)
     return user, passkeys.method_of(passkey)

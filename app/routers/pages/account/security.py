@@ -1,0 +1,166 @@
+"""How someone signs in: the password, passkeys, one-time codes, recovery codes."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from app.accounts import recovery_codes, second_factor, store
+from app.accounts.records import Passkey
+from app.accounts.second_factor import MULTIPLE
+from app.accounts.sign_in import is_alive
+from app.database import Transaction
+from app.routers.dependencies import TransactionDep
+from app.routers.errors import PageError
+from app.routers.pages.guards import AnyPersonDep, FreshWriterDep, Person
+from app.routers.pages.lists import Column
+from app.routers.pages.next_step import NextStep
+from app.routers.pages.onward import OnwardDep
+from app.routers.pages.passkey_forms import relying_party
+from app.routers.pages.render import render_page
+from app.routers.pages.words import moment
+
+router = APIRouter()
+HERE = "security"
+PATH = "/account/security"
+_CODES_PATH = f"{PATH}/recovery-codes"
+# What the page says after a change; the address names it.
+_DONE = {
+    "passkey-added": "The passkey was added. From now on your password alone does not sign you in.",
+    "passkey-renamed": "The passkey has its new name.",
+    "passkey-removed": "The passkey was removed. Delete it on your device too.",
+    "app-added": "The app was set up. From now on your password alone does not sign you in.",
+    "app-removed": "The app was removed. Its codes are good for nothing any more.",
+}
+
+
+@router.get("/security")
+async def show(
+    http: Request,
+    tx: TransactionDep,
+    person: AnyPersonDep,
+    done: Annotated[str, Query(max_length=30)] = "",
+) -> Response:
+    """All the ways in which this person signs in."""
+    return await security_page(http, tx, person, done=_DONE.get(done))
+
+
+@router.get("/security/start")
+async def start(http: Request, tx: TransactionDep, person: AnyPersonDep, onward: OnwardDep) -> Response:
+    """Where someone is led who must have a second factor: to set one up, or to sign in with the one that they have."""
+    services, current = person.services, person.signed_in
+    if MULTIPLE in current.methods or not services.second_factor.is_demanded_of(current.user):
+        return go_on(person, onward)
+    if (await second_factor.factors_of(tx, person.id)).count:
+        return _redirect(person, f"/login?switch=true&{onward.query}")
+    context = {
+        "query": onward.query,
+        "passkeys_path": f"{PATH}/passkeys/new",
+        "codes_path": f"{PATH}/codes",
+        "can_have_passkeys": relying_party(services) is not None,
+        "user": {"username": current.user.username, "name": current.user.name},
+        "everyone": services.second_factor is second_factor.SecondFactor.EVERYONE,
+    }
+    return render_page(http, "second_factor_start.html", context)
+
+
+@router.post("/security/recovery-codes")
+async def make_recovery_codes(http: Request, tx: TransactionDep, person: FreshWriterDep) -> Response:
+    """New recovery codes in place of the old ones, shown once."""
+    if not (await second_factor.factors_of(tx, person.id)).count:
+        raise PageError(
+            "There is nothing to recover",
+            "Recovery codes stand in for a passkey or an app for codes, and you have neither.",
+            who="You can, by setting one of them up first.",
+            advice="Go back to the page about how you sign in.",
+        )
+    return await show_new_recovery_codes(http, tx, person, NextStep())
+
+
+async def show_new_recovery_codes(
+    http: Request, tx: Transaction, person: Person, onward: NextStep
+) -> Response:
+    """Make recovery codes, and show them this once."""
+    codes = await recovery_codes.make(tx, person.services.keys, person.id, person.origin)
+    context = {
+        **person.context(HERE),
+        "codes": codes,
+        "onward_url": person.services.address.path(_onward_path(onward)),
+        "goes_on": onward != NextStep(),
+    }
+    return render_page(http, "account_recovery_codes.html", context, script=True)
+
+
+async def added(
+    http: Request, tx: Transaction, person: Person, onward: NextStep, method: str, done: str
+) -> Response:
+    """After a second factor was added and shown: this session has both from now on."""
+    current = person.signed_in
+    methods = " ".join(dict.fromkeys([*current.methods, method, MULTIPLE]))
+    await store.set_methods(tx, current.session_hash, methods)
+    if not (await second_factor.factors_of(tx, person.id)).recovery_codes_left:
+        return await show_new_recovery_codes(http, tx, person, onward)
+    return go_on(person, onward, done)
+
+
+def go_on(person: Person, onward: NextStep, done: str | None = None) -> Response:
+    """On to what waits, or back to the page about how one signs in."""
+    path = _onward_path(onward)
+    return _redirect(person, f"{path}?done={done}" if done and path == PATH else path)
+
+
+async def security_page(
+    http: Request,
+    tx: Transaction,
+    person: Person,
+    *,
+    done: str | None = None,
+    error: str | None = None,
+    status: int = 200,
+) -> Response:
+    """The page, with what was done or why it was not."""
+    services, now = person.services, person.origin.now
+    factors = await second_factor.factors_of(tx, person.id)
+    sessions = [entry for entry in await store.list_sessions(tx, person.id) if is_alive(entry, now)]
+    context = {
+        **person.context(HERE),
+        "done": done,
+        "error": error,
+        "has_password": person.signed_in.user.password_hash is not None,
+        "can_have_passkeys": relying_party(services) is not None,
+        "columns": [Column(label) for label in ("Name", "Kept", "Added", "Last used", "Change")],
+        "passkeys": [_shown(number, passkey, person) for number, passkey in enumerate(factors.passkeys)],
+        "app": factors.authenticator
+        and {
+            "added": moment(now, factors.authenticator.created_at),
+            "used": moment(now, factors.authenticator.last_used_at),
+        },
+        "has_second_factor": factors.count > 0,
+        "recovery_codes_left": factors.recovery_codes_left,
+        "recovery_codes": recovery_codes.HOW_MANY,
+        "elsewhere": len(sessions) - 1,
+        "path": PATH,
+        "recovery_codes_path": _CODES_PATH,
+        "others_path": "/account/sessions/end-others",
+    }
+    return render_page(http, "account_security.html", context, status=status, script=True)
+
+
+def _shown(number: int, passkey: Passkey, person: Person) -> dict[str, Any]:
+    now = person.origin.now
+    return {
+        "number": number,
+        "id": passkey.credential_id,
+        "name": passkey.name,
+        "kept": "on your devices, in step" if passkey.is_backed_up else "on one device",
+        "added": moment(now, passkey.created_at),
+        "used": moment(now, passkey.last_used_at),
+    }
+
+
+def _onward_path(onward: NextStep) -> str:
+    return PATH if onward == NextStep() else onward.path
+
+
+def _redirect(person: Person, path: str) -> Response:
+    return RedirectResponse(person.services.address.path(path), 303, {"Cache-Control": "no-store"})

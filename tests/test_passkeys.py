@@ -1,0 +1,506 @@
+"""Passkeys (WebAuthn Level 3): made under /account/security, and good alone at the sign-in page."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.factors import (
+    NEW_PASSKEY,
+    SECURITY,
+    WITH_PASSKEY,
+    add_passkey,
+    events,
+    options_of,
+    recovery_codes_of,
+    sign_in_with,
+)
+from tests.front_channel import Standing, assert_html, change, no_effect
+from tests.support.authenticator import (
+    BACKED_UP,
+    MAY_BE_BACKED_UP,
+    PRESENT,
+    RECOGNISED,
+    Authenticator,
+    to_text,
+)
+from tests.support.world import World, forms_of
+from tests.working_pages import form_to, person, press
+
+pytest_plugins = ["tests.standing"]
+MakeWorld = Callable[..., Awaitable[World]]
+
+
+async def owner(world: World, passkey: Authenticator, username: str = "alice") -> httpx2.AsyncClient:
+    """The browser in which someone made this passkey."""
+    browser = await world.signed_in_browser(username)
+    assert (await add_passkey(browser, passkey)).status_code == 200
+    return browser
+
+
+async def new_owner(world: World, passkey: Authenticator) -> None:
+    """Somebody new made this passkey."""
+    name = f"owner-{passkey.credential_id.hex()[:16]}"
+    await world.create_user(name)
+    await owner(world, passkey, name)
+
+
+async def passkeys_of(world: World, username: str = "alice") -> list[str]:
+    """The names of someone's passkeys."""
+    statement = (
+        "SELECT passkeys.name FROM passkeys JOIN users ON users.id = user_id WHERE username = :username"
+    )
+    return [row["name"] for row in await world.rows(statement, username=username)]
+
+
+# ------------------------------------------------------------------------------------------ registering
+async def test_a_passkey_is_made_for_its_owner_and_recognises_them(world: World) -> None:
+    browser = await world.signed_in_browser()
+    asked = options_of((await browser.get(NEW_PASSKEY)).text, NEW_PASSKEY)
+    [user] = await world.rows("SELECT id FROM users")
+    assert asked["rp"]["id"] == "localhost"
+    assert asked["user"] == {"id": to_text(user["id"].encode()), "name": "alice", "displayName": "Alice"}
+    assert asked["attestation"] == "none"
+    selection = asked["authenticatorSelection"]
+    assert (selection["residentKey"], selection["userVerification"]) == ("required", "required")
+
+    passkey = Authenticator()
+    added = await add_passkey(browser, passkey, "  Blue\tkey ")
+
+    assert len(recovery_codes_of(added.text)) == 10
+    [row] = await world.rows("SELECT * FROM passkeys")
+    assert row["credential_id"] == to_text(passkey.credential_id)
+    assert (row["name"], row["sign_count"], row["last_used_at"]) == ("Blue key", 0, None)
+    assert await events(world, "passkey.added") == [("ok", None)]
+    page = await browser.get(SECURITY)
+    assert "Blue key" in page.text
+    assert options_of((await browser.get(NEW_PASSKEY)).text, NEW_PASSKEY)["excludeCredentials"] == [
+        {"id": row["credential_id"], "type": "public-key", "transports": ["internal", "hybrid"]}
+    ]
+
+
+async def test_a_second_passkey_leaves_the_recovery_codes(world: World) -> None:
+    browser = await owner(world, Authenticator())
+    answer = await add_passkey(browser, Authenticator())
+    assert answer.headers["location"] == f"{SECURITY}?done=passkey-added"
+    assert "The passkey was added." in (await browser.get(answer.headers["location"])).text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        pytest.param({"origin": "https://evil.example"}, "not_verified", id="another origin"),
+        pytest.param({"origin": "http://localhost:8001"}, "not_verified", id="another port"),
+        pytest.param({"origin": "http://127.0.0.1:8000"}, "not_verified", id="another name"),
+        pytest.param({"flags": PRESENT}, "not_verified", id="nobody recognised"),
+        pytest.param({"flags": RECOGNISED}, "not_verified", id="nobody present"),
+        pytest.param({"flags": PRESENT | RECOGNISED | BACKED_UP}, "not_verified", id="impossible flags"),
+        pytest.param({"credential_id": b"x" * 1024}, "not_verified", id="long credential id"),
+        pytest.param({"client_data": {"type": "webauthn.get"}}, "not_verified", id="another ceremony"),
+        pytest.param({"client_data": {"crossOrigin": True}}, "malformed", id="inside another page"),
+        pytest.param(
+            {"client_data": {"challenge": to_text(b"x" * 32)}}, "malformed", id="no challenge of ours"
+        ),
+        pytest.param({"client_data": {"challenge": 7}}, "malformed", id="challenge of another type"),
+        pytest.param(
+            {"client_data": {"challenge": to_text(b"99999999999.x.y")}}, "challenge", id="forged challenge"
+        ),
+        pytest.param({"client_data": {"challenge": to_text(b"99999999999")}}, "challenge", id="no tag"),
+    ],
+)
+async def test_a_passkey_that_was_made_wrongly_is_not_kept(
+    standing: Standing, wrong: dict[str, Any], reason: str
+) -> None:
+    answer = await add_passkey(standing.signed_in, Authenticator(**wrong))
+    assert_html(answer, 400)
+    assert await passkeys_of(standing.world) == []
+    assert (await events(standing.world, "passkey.refused"))[-1] == ("access_denied", reason)
+
+
+@pytest.mark.parametrize(
+    "attestation",
+    [
+        pytest.param(
+            {"fmt": "fido-u2f", "attStmt": {"sig": b"x", "x5c": [b"y"]}}, id="vouched for by its maker"
+        ),
+        pytest.param(
+            {"fmt": "packed", "attStmt": {"alg": -7, "sig": b"x", "x5c": [b"y"]}}, id="a certificate"
+        ),
+        pytest.param({"fmt": "packed", "attStmt": {"alg": -7, "sig": b"x"}}, id="a wrong signature"),
+        pytest.param({"fmt": "none", "attStmt": {"sig": b"x"}}, id="none, with something"),
+        pytest.param({"fmt": "unheard-of", "attStmt": {}}, id="unknown kind"),
+        pytest.param({"authData": b""}, id="no data"),
+        pytest.param({"authData": b"x" * 200}, id="other data"),
+    ],
+)
+async def test_an_attestation_that_nobody_asked_for_is_not_taken(
+    standing: Standing, attestation: dict[str, Any]
+) -> None:
+    browser = standing.signed_in
+    page = await browser.get(NEW_PASSKEY)
+    answer = Authenticator().create(options_of(page.text, NEW_PASSKEY), attestation=attestation)
+    form = form_to(page.text, NEW_PASSKEY)
+    assert_html(await browser.post(form.action, data={**form.fields, "credential": answer}), 400)
+    assert await passkeys_of(standing.world) == []
+
+
+MALFORMED = [
+    pytest.param("", id="nothing"),
+    pytest.param("{", id="no JSON"),
+    pytest.param("[" * 20_000, id="deep"),
+    pytest.param("[]", id="no object"),
+    pytest.param("{}", id="empty object"),
+    pytest.param('{"id": 1, "rawId": 1, "type": 1, "response": 1}', id="other types"),
+    pytest.param('{"id": "a", "rawId": "a", "type": "public-key", "response": {}}', id="no response"),
+    pytest.param(
+        '{"id": "ż", "rawId": "ż", "type": "public-key", "response": {"clientDataJSON": "ż",'
+        ' "attestationObject": "ż", "authenticatorData": "ż", "signature": "ż"}}',
+        id="letters outside ASCII",
+    ),
+    pytest.param(
+        '{"id": "AA", "rawId": "AA", "type": "public-key", "response": {"clientDataJSON": "W10",'
+        ' "attestationObject": "oA", "authenticatorData": "AA", "signature": "AA"}}',
+        id="empty parts",
+    ),
+]
+
+
+@pytest.mark.parametrize("credential", MALFORMED)
+async def test_an_answer_that_is_none_makes_no_passkey(standing: Standing, credential: str) -> None:
+    browser = standing.signed_in
+    form = form_to((await browser.get(NEW_PASSKEY)).text, NEW_PASSKEY)
+    assert_html(await browser.post(form.action, data={**form.fields, "credential": credential}), 400)
+    assert (await events(standing.world, "passkey.refused"))[-1] == ("access_denied", "malformed")
+
+
+async def test_an_answer_is_taken_once(world: World) -> None:
+    browser = await world.signed_in_browser()
+    page = await browser.get(NEW_PASSKEY)
+    form, asked = form_to(page.text, NEW_PASSKEY), options_of(page.text, NEW_PASSKEY)
+    sent = [{**form.fields, "credential": Authenticator().create(asked)} for _ in range(2)]
+    assert (await browser.post(form.action, data=sent[0])).status_code == 200
+    assert_html(await browser.post(form.action, data=sent[1]), 400)
+    assert await events(world, "passkey.refused") == [("access_denied", "answered_before")]
+
+
+async def test_a_page_that_lay_open_too_long_makes_no_passkey(world: World) -> None:
+    browser = await world.signed_in_browser()
+    page = await browser.get(NEW_PASSKEY)
+    form = form_to(page.text, NEW_PASSKEY)
+    answer = Authenticator().create(options_of(page.text, NEW_PASSKEY))
+    data = {**form.fields, "credential": answer}
+    world.clock.advance(minutes=10)
+    assert_html(await browser.post(form.action, data=data), 400)
+    assert await events(world, "passkey.refused") == [("access_denied", "challenge")]
+    # A second later the sign-in is too old as well.
+    world.clock.advance(seconds=1)
+    again = await browser.post(form.action, data=data)
+    assert again.headers["location"] == "/login?next=/account/security&fresh=true"
+
+
+async def test_the_answer_of_another_person_or_browser_makes_no_passkey(world: World) -> None:
+    alice, mallory = await world.signed_in_browser(), await person(world, "mallory")
+    asked = options_of((await mallory.get(NEW_PASSKEY)).text, NEW_PASSKEY)
+    form = form_to((await alice.get(NEW_PASSKEY)).text, NEW_PASSKEY)
+    data = {**form.fields, "credential": Authenticator().create(asked)}
+    assert_html(await alice.post(form.action, data=data), 400)
+    assert await events(world, "passkey.refused") == [("access_denied", "challenge")]
+
+
+async def test_a_credential_id_is_unique(world: World) -> None:
+    first = Authenticator()
+    await owner(world, first)
+    mallory = await person(world, "mallory")
+    answer = await add_passkey(mallory, Authenticator(credential_id=first.credential_id))
+    assert_html(answer, 400)
+    [row] = await world.rows("SELECT username FROM passkeys JOIN users ON users.id = user_id")
+    assert row["username"] == "alice"
+
+
+async def test_nobody_keeps_passkeys_without_end(world: World) -> None:
+    browser = await world.signed_in_browser()
+    for _ in range(20):
+        assert (await add_passkey(browser, Authenticator())).status_code in {200, 303}
+    assert_html(await add_passkey(browser, Authenticator()), 400)
+    assert len(await world.rows("SELECT * FROM passkeys")) == 20
+
+
+# ------------------------------------------------------------------------------------------ signing in
+@pytest.mark.parametrize(
+    ("flags", "methods"),
+    [
+        pytest.param(PRESENT | RECOGNISED, "hwk mfa", id="on one device"),
+        pytest.param(PRESENT | RECOGNISED | MAY_BE_BACKED_UP | BACKED_UP, "swk mfa", id="synchronised"),
+    ],
+)
+async def test_a_passkey_signs_in_alone(world: World, flags: int, methods: str) -> None:
+    passkey = Authenticator(flags=flags)
+    await owner(world, passkey)
+    await change(world, "DELETE FROM sessions")
+    browser = world.browser()
+
+    answer = await sign_in_with(browser, passkey)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    [session] = await world.rows("SELECT * FROM sessions")
+    assert session["methods"] == methods
+    [row] = await world.rows("SELECT * FROM passkeys")
+    assert (row["sign_count"], row["last_used_at"] is not None) == (1, True)
+    assert (await browser.get(SECURITY)).status_code == 200
+
+
+async def test_a_passkey_signs_in_to_continue_to_the_app(world: World) -> None:
+    passkey = Authenticator()
+    await owner(world, passkey)
+    browser = world.browser()
+    parked = await world.authorize(browser, await world.register())
+    answer = await sign_in_with(browser, passkey, at=parked.headers["location"])
+    assert answer.headers["location"].startswith("/consent/")
+    decided = await world.decide(browser, answer.headers["location"])
+    assert "code=" in decided.headers["location"]
+
+
+async def test_the_sign_in_page_asks_whom_it_does_not_know_and_names_nobody(world: World) -> None:
+    await owner(world, Authenticator())
+    async with no_effect(world):
+        page = await world.browser().get("/login")
+    asked = options_of(page.text, WITH_PASSKEY)
+    assert (asked["rpId"], asked["allowCredentials"]) == ("localhost", [])
+    assert asked["userVerification"] == "required"
+    assert 'autocomplete="username webauthn"' in page.text
+    assert await world.rows("SELECT * FROM passkey_challenges") != []  # of the registration
+    assert len(await world.rows("SELECT * FROM passkey_challenges")) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        pytest.param({"origin": "https://evil.example"}, "not_verified", id="another origin"),
+        pytest.param({"flags": PRESENT}, "not_verified", id="nobody recognised"),
+        pytest.param({"flags": RECOGNISED}, "not_verified", id="nobody present"),
+        pytest.param({"client_data": {"type": "webauthn.create"}}, "not_verified", id="another ceremony"),
+        pytest.param({"client_data": {"crossOrigin": True}}, "malformed", id="inside another page"),
+        pytest.param({"client_data": {"challenge": to_text(b"7.x.y")}}, "challenge", id="forged challenge"),
+        pytest.param({"user_handle": None}, "unknown_passkey", id="nobody named"),
+        pytest.param({"user_handle": to_text(b"user_x")}, "unknown_passkey", id="somebody else named"),
+        pytest.param({"credential_id": b"another"}, "unknown_passkey", id="unknown passkey"),
+        pytest.param({"key": Authenticator().key}, "not_verified", id="another key"),
+    ],
+)
+async def test_what_is_not_right_signs_nobody_in(
+    standing: Standing, wrong: dict[str, Any], reason: str
+) -> None:
+    world, passkey = standing.world, Authenticator()
+    await new_owner(world, passkey)
+    for name, value in wrong.items():
+        setattr(passkey, name, value)
+    async with no_effect(world):
+        answer = await sign_in_with(world.browser(), passkey)
+    assert_html(answer, 401)
+    assert "ostiary_session" not in answer.cookies
+    assert (await events(world, "user.sign_in_refused"))[-1] == ("access_denied", reason)
+
+
+@pytest.mark.parametrize("credential", MALFORMED)
+async def test_an_answer_that_is_none_signs_nobody_in(standing: Standing, credential: str) -> None:
+    browser = standing.world.browser()
+    form = form_to((await browser.get("/login")).text, WITH_PASSKEY)
+    assert_html(await browser.post(form.action, data={**form.fields, "credential": credential}), 401)
+    assert (await events(standing.world, "user.sign_in_refused"))[-1] == ("access_denied", "malformed")
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown", "status"),
+    [
+        pytest.param(0, 0, 303, id="counts nothing"),
+        pytest.param(0, 1, 303, id="begins to count"),
+        pytest.param(7, 8, 303, id="goes up"),
+        pytest.param(7, 7, 401, id="stays"),
+        pytest.param(7, 6, 401, id="falls"),
+        pytest.param(7, 0, 401, id="stops counting"),
+    ],
+)
+async def test_a_counter_that_does_not_go_up_tells_of_a_copy(
+    standing: Standing, stored: int, shown: int, status: int
+) -> None:
+    world, passkey = standing.world, Authenticator(counts=False)
+    await new_owner(world, passkey)
+    await change(world, "UPDATE passkeys SET sign_count = :stored", stored=stored)
+    passkey.sign_count = shown
+    before = len(await events(world, "user.sign_in_refused"))
+    answer = await sign_in_with(world.browser(), passkey)
+    assert answer.status_code == status
+    refused = [("access_denied", "sign_count")] if status == 401 else []
+    assert (await events(world, "user.sign_in_refused"))[before:] == refused
+
+
+async def test_what_was_signed_is_good_once(world: World) -> None:
+    passkey = Authenticator(counts=False)
+    await owner(world, passkey)
+    browser = world.browser()
+    page = await browser.get("/login")
+    form = form_to(page.text, WITH_PASSKEY)
+    data = {**form.fields, "credential": passkey.get(options_of(page.text, WITH_PASSKEY))}
+    assert (await browser.post(form.action, data=data)).status_code == 303
+    assert_html(await browser.post(form.action, data=data), 401)
+    assert await events(world, "user.sign_in_refused") == [("access_denied", "answered_before")]
+
+
+async def test_what_was_signed_is_good_for_ten_minutes(world: World) -> None:
+    passkey = Authenticator()
+    await owner(world, passkey)
+    browser = world.browser()
+    page = await browser.get("/login")
+    form, asked = form_to(page.text, WITH_PASSKEY), options_of(page.text, WITH_PASSKEY)
+    world.clock.advance(minutes=10)
+    answer = await browser.post(form.action, data={**form.fields, "credential": passkey.get(asked)})
+    assert_html(answer, 401)
+
+
+async def test_what_was_signed_is_good_in_its_browser_alone(world: World) -> None:
+    """The attack: someone else's fresh assertion, brought by a browser of the attacker's, or forced on a victim's."""
+    passkey = Authenticator()
+    await owner(world, passkey)
+    asked = options_of((await world.browser().get("/login")).text, WITH_PASSKEY)
+    other = world.browser()
+    form = form_to((await other.get("/login")).text, WITH_PASSKEY)
+    answer = await other.post(form.action, data={**form.fields, "credential": passkey.get(asked)})
+    assert_html(answer, 401)
+
+
+async def test_a_challenge_to_register_signs_nobody_in(world: World) -> None:
+    passkey = Authenticator()
+    browser = await owner(world, passkey)
+    asked = options_of((await browser.get(NEW_PASSKEY)).text, NEW_PASSKEY)
+    form = form_to((await browser.get("/login?switch=true")).text, WITH_PASSKEY)
+    signed = passkey.get({"rpId": "localhost", "challenge": asked["challenge"]})
+    assert_html(await browser.post(form.action, data={**form.fields, "credential": signed}), 401)
+
+
+@pytest.mark.parametrize("token", ["", "x" * 43])
+async def test_a_sign_in_without_the_forms_token_is_refused(world: World, token: str) -> None:
+    passkey = Authenticator()
+    await owner(world, passkey)
+    assert_html(await sign_in_with(world.browser(), passkey, csrf_token=token), 403)
+
+
+async def test_lgn_10_a_passkey_of_somebody_who_is_disabled_signs_nobody_in(world: World) -> None:
+    passkey = Authenticator()
+    await owner(world, passkey)
+    await change(world, "UPDATE users SET disabled_at = created_at")
+    answer = await sign_in_with(world.browser(), passkey)
+    assert_html(answer, 401)
+    assert "disabled" not in answer.text
+    assert await events(world, "user.sign_in_refused") == [("access_denied", "user_disabled")]
+
+
+async def test_the_session_id_is_always_a_new_one(world: World) -> None:
+    passkey = Authenticator()
+    browser = await owner(world, passkey)
+    before = dict(browser.cookies)
+    await sign_in_with(browser, passkey, at="/login?switch=true")
+    assert before["ostiary_session"] != browser.cookies["ostiary_session"]
+    assert len(await world.rows("SELECT * FROM sessions")) == 1
+
+
+# ------------------------------------------------------------------------------------------ naming and removing
+async def test_a_passkey_is_renamed_and_removed_by_its_owner(world: World) -> None:
+    browser = await owner(world, Authenticator())
+    renamed = await press(browser, SECURITY, f"{SECURITY}/passkeys/rename", {"name": "Old <phone>"})
+    assert renamed.headers["location"] == f"{SECURITY}?done=passkey-renamed"
+    page = await browser.get(SECURITY)
+    assert "Old &lt;phone&gt;" in page.text
+
+    form = next(form for form in forms_of(page.text) if form.action.endswith("/passkeys/remove"))
+    [button] = form.buttons
+    removed = await browser.post(form.action, data={**form.fields, button[0]: button[1]})
+
+    assert removed.headers["location"] == f"{SECURITY}?done=passkey-removed"
+    assert await world.rows("SELECT * FROM passkeys") == []
+    assert await world.rows("SELECT * FROM recovery_codes") == []
+    assert (
+        await events(world, "passkey.renamed") + await events(world, "passkey.removed") == [("ok", None)] * 2
+    )
+
+
+@pytest.mark.parametrize("name", ["", "   ", "\u202e", "a\x07b"])
+async def test_a_name_that_can_not_be_read_is_none(world: World, name: str) -> None:
+    browser = await owner(world, Authenticator())
+    answer = await press(browser, SECURITY, f"{SECURITY}/passkeys/rename", {"name": name})
+    assert_html(answer, 400)
+    assert [row["name"] for row in await world.rows("SELECT name FROM passkeys")] == ["Passkey"]
+
+
+async def test_nobody_changes_the_passkeys_of_someone_else(world: World) -> None:
+    passkey = Authenticator()
+    await owner(world, passkey)
+    mallory = await person(world, "mallory")
+    assert (await add_passkey(mallory, Authenticator())).status_code == 200
+    page = await mallory.get(SECURITY)
+    for act in ("rename", "remove"):
+        form = next(form for form in forms_of(page.text) if form.action.endswith(act))
+        data = {**form.fields, "passkey": to_text(passkey.credential_id), "name": "mine"}
+        await mallory.post(form.action, data=data)
+    rows = await world.rows("SELECT name FROM passkeys")
+    assert [row["name"] for row in rows] == ["Passkey", "Passkey"]
+
+
+async def test_the_only_way_in_is_not_removed(world: World) -> None:
+    browser = await owner(world, Authenticator())
+    await change(world, "UPDATE users SET password_hash = NULL")
+    page = await browser.get(SECURITY)
+    form = next(form for form in forms_of(page.text) if form.action.endswith("remove"))
+    [button] = form.buttons
+    data = {**form.fields, button[0]: button[1]}
+    assert_html(await browser.post(form.action, data=data), 400)
+    assert len(await world.rows("SELECT * FROM passkeys")) == 1
+
+    await add_passkey(browser, Authenticator())
+    assert (await browser.post(form.action, data=data)).status_code == 303
+    assert len(await world.rows("SELECT * FROM passkeys")) == 1
+
+
+@pytest.mark.parametrize("address", [NEW_PASSKEY, "/account/security/codes"])
+async def test_a_change_asks_for_a_sign_in_of_the_last_ten_minutes(world: World, address: str) -> None:
+    browser = await world.signed_in_browser()
+    assert (await browser.get(address)).status_code == 200
+    world.clock.advance(minutes=10, seconds=1)
+    assert (await browser.get(SECURITY)).status_code == 200
+    sent = await browser.get(address)
+    assert sent.headers["location"] == f"/login?next={address}&fresh=true"
+    page = await browser.get(sent.headers["location"])
+    assert "Sign in again to change how you sign in" in page.text
+    again = await world.sign_in(browser, at=sent.headers["location"])
+    assert again.headers["location"] == address
+    assert (await browser.get(sent.headers["location"])).headers["location"] == address
+
+
+async def test_an_address_without_a_name_has_no_passkeys(make_world: MakeWorld) -> None:
+    world = await make_world(public_url="http://127.0.0.1:8000")
+    await world.create_user("alice")
+    assert "data-passkey" not in (await world.browser().get("/login")).text
+    browser = await world.signed_in_browser()
+    assert "reached by a number" in (await browser.get(SECURITY)).text
+    assert "data-passkey" not in (await browser.get(NEW_PASSKEY)).text
+
+
+async def test_below_a_path_prefix_the_host_is_what_counts(make_world: MakeWorld) -> None:
+    world = await make_world(public_url="https://auth.example.com/door")
+    await world.create_user("alice")
+    passkey = Authenticator(origin="https://auth.example.com")
+    browser = world.browser()
+    browser.base_url = httpx2.URL("https://auth.example.com")
+    await world.sign_in(browser, at="/door/login")
+    page = await browser.get(f"/door{NEW_PASSKEY}")
+    asked = options_of(page.text, f"/door{NEW_PASSKEY}")
+    assert asked["rp"]["id"] == "auth.example.com"
+    form = form_to(page.text, f"/door{NEW_PASSKEY}")
+    added = await browser.post(form.action, data={**form.fields, "credential": passkey.create(asked)})
+    assert added.status_code == 200
+
+    page = await browser.get("/door/login?switch=true")
+    asked = options_of(page.text, f"/door{WITH_PASSKEY}")
+    form = form_to(page.text, f"/door{WITH_PASSKEY}")
+    data = {**form.fields, "credential": passkey.get(asked)}
+    assert (await browser.post(form.action, data=data)).headers["location"] == "/door/"
