@@ -9,7 +9,7 @@ import httpx2
 from app.accounts import store as accounts
 from app.audit import Origin
 from app.authorization_server import device_authorization
-from app.authorization_server.records import ResourceOwner
+from app.authorization_server.records import Answer, ResourceOwner
 from app.oauth.scopes import parse_scope
 from tests.front_channel import assert_html
 from tests.support.world import World, forms_of
@@ -89,8 +89,8 @@ async def answer(world: World, device: Device, decision: str = "approve", userna
         assert found is not None
         owner = ResourceOwner(user.id, user.username, user.name, user.email, user.is_admin)
         if decision == "approve":
-            scopes = parse_scope(found.device.scope)
-            await device_authorization.approve(tx, policy, found, owner, scopes, origin.now, origin)
+            allowed = Answer(parse_scope(found.device.scope))
+            await device_authorization.approve(tx, policy, found, owner, allowed, origin.now, origin)
         else:
             await device_authorization.deny(tx, policy, found.device, owner, origin)
 

@@ -57,7 +57,8 @@ def plain(fragment: str) -> str:
 
 
 def lists_of(page: str) -> dict[str, list[str]]:
-    """What stands under each heading, line by line, as a person reads it."""
+    """What stands under each heading, line by line, as a person reads it, without the boxes to leave it out."""
+    page = re.sub(r"<label>.*?</label>", "", page, flags=re.DOTALL)
     found = re.findall(r"<h2>(.*?)</h2>\s*<ul.*?>(.*?)</ul>", page, re.DOTALL)
     return {
         plain(heading): [plain(line) for line in re.findall(r"<li>(.*?)</li>", lines, re.DOTALL)]

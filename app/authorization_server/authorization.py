@@ -20,6 +20,7 @@ from app.authorization_server.authorization_details import refuse_authorization_
 from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.policy import Policy, Resource
 from app.authorization_server.records import (
+    Answer,
     AuthorizationCode,
     AuthorizationRequest,
     Client,
@@ -266,9 +267,9 @@ async def approve(
     owner: ResourceOwner,
     signed_in_at: datetime,
     origin: Origin,
-    scopes: tuple[str, ...],
+    answer: Answer,
 ) -> str:
-    """Grant these scopes, which the person was shown, and return the address with the code.
+    """Grant what the person ticked of what was shown, and return the address with the code.
 
     The spent request, the grant and the code are one transaction.
 
@@ -295,13 +296,13 @@ async def approve(
         user_id=owner.id,
         client_id=request.client_id,
         resource=request.resource,
-        scope=format_scope(scopes),
+        scope=format_scope(answer.scopes),
         redirect_uri=request.redirect_uri,
         reference=request.reference,
         created_at=origin.now,
-        expires_at=origin.now + policy.grant_lifetime,
+        expires_at=origin.now + policy.lifetime_of_grant(answer.stays),
         authenticated_at=signed_in_at,
-        client_snapshot=snapshot_of(client),
+        client_snapshot=snapshot_of(client, stays=answer.stays),
     )
     stored_code = AuthorizationCode(
         code_hash=keys.hash(code),

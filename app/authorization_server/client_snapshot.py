@@ -22,8 +22,11 @@ _PUBLIC = "none"
 _STAYS = " stays"
 
 
-def snapshot_of(client: Client) -> str:
-    """How the client authenticates, a hash of what it says about itself to people, and whether it wants to stay."""
+def snapshot_of(client: Client, *, stays: bool = True) -> str:
+    """How the client authenticates, a hash of what it says about itself to people, and whether it wants to stay.
+
+    `stays` is False where the person left that out.
+    """
     said = {
         "client_name": client.client_name,
         "redirect_uris": sorted(client.redirect_uris),
@@ -31,7 +34,7 @@ def snapshot_of(client: Client) -> str:
         "jwks_uri": client.jwks_uri,
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    return f"{client.token_endpoint_auth_method} {digest}{_STAYS if _wants_to_stay(client) else ''}"
+    return f"{client.token_endpoint_auth_method} {digest}{_STAYS if stays and wants_to_stay(client) else ''}"
 
 
 def is_weaker(client: Client, snapshot: str | None) -> bool:
@@ -41,8 +44,9 @@ def is_weaker(client: Client, snapshot: str | None) -> bool:
 
 def may_stay(client: Client, snapshot: str | None) -> bool:
     """Whether a client gets a refresh token: it wants one, and the person was told so; None where that was not kept."""
-    return _wants_to_stay(client) and (snapshot is None or snapshot.endswith(_STAYS))
+    return wants_to_stay(client) and (snapshot is None or snapshot.endswith(_STAYS))
 
 
-def _wants_to_stay(client: Client) -> bool:
+def wants_to_stay(client: Client) -> bool:
+    """Whether a client registered for refresh tokens."""
     return "refresh_token" in client.grant_types

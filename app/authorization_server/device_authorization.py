@@ -31,7 +31,7 @@ from app.authorization_server.authorization import (
 from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.grants.device_code import GRANT_TYPE
 from app.authorization_server.policy import Policy
-from app.authorization_server.records import Client, DeviceAuthorization, Grant, ResourceOwner
+from app.authorization_server.records import Answer, Client, DeviceAuthorization, Grant, ResourceOwner
 from app.database import Transaction
 from app.oauth.credentials import (
     DEVICE_CODE,
@@ -188,11 +188,11 @@ async def approve(
     policy: Policy,
     shown: Found,
     owner: ResourceOwner,
-    scopes: tuple[str, ...],
+    answer: Answer,
     authenticated_at: datetime,
     origin: Origin,
 ) -> None:
-    """Grant these scopes to this app, as the person was shown: the answer and the grant in one transaction.
+    """Grant this app what the person ticked of what was shown: the answer and the grant in one transaction.
 
     Raises:
         AlreadyAnswered: someone answered before, or the device waited too long.
@@ -218,14 +218,14 @@ async def approve(
         user_id=owner.id,
         client_id=waiting.client_id,
         resource=waiting.resource,
-        scope=format_scope(scopes),
+        scope=format_scope(answer.scopes),
         redirect_uri=None,
         reference=waiting.reference,
         created_at=origin.now,
-        expires_at=origin.now + policy.grant_lifetime,
+        expires_at=origin.now + policy.lifetime_of_grant(answer.stays),
         grant_type=GRANT_TYPE,
         authenticated_at=authenticated_at,
-        client_snapshot=snapshot_of(client),
+        client_snapshot=snapshot_of(client, stays=answer.stays),
     )
     await grant_store.add_grant(tx, grant)
     await device_store.open_grant(tx, waiting.device_code_hash, grant.id)

@@ -105,6 +105,10 @@ class Policy:
         names = supported_by_server(self.catalogue)
         return names if self.has(Feature.OPENID) else tuple(name for name in names if name != OPENID)
 
+    def lifetime_of_grant(self, stays: bool) -> timedelta:
+        """How long a grant holds; one whose app may not stay connected, as long as its code and its only token."""
+        return self.grant_lifetime if stays else self.request_lifetime + self.access_token_lifetime
+
     @property
     def default_resource(self) -> Resource:
         """The resource of requests that name none."""

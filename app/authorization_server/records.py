@@ -104,6 +104,14 @@ class AuthorizationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person allows an app: these scopes, and whether it may stay connected."""
+
+    scopes: tuple[str, ...]
+    stays: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What a user allowed a client for a resource; all codes and tokens hang on it.
 

@@ -28,6 +28,7 @@ from app.routers.dependencies import (
 )
 from app.routers.errors import PageError
 from app.routers.pages.forms import PageFormDep
+from app.routers.pages.permissions import answer_of
 from app.routers.pages.question import question
 from app.routers.pages.render import render_page
 from app.routers.services import Services
@@ -89,18 +90,14 @@ async def decide(
         raise forged()
     _check_waiting(waiting, origin.now)
     try:
-        if decision[0] == "approve" and not proposal.is_empty:
+        answer = answer_of(form, proposal)
+        if decision[0] == "approve" and answer.scopes and not proposal.is_empty:
             address = await approve(
-                tx,
-                services.keys,
-                services.policy,
-                waiting,
-                owner,
-                current.since,
-                origin,
-                proposal.scopes,
+                tx, services.keys, services.policy, waiting, owner, current.since, origin, answer
             )
-            await record_step_up(tx, proposal, owner.id, waiting.client_id, waiting.reference, origin)
+            await record_step_up(
+                tx, proposal, answer.scopes, owner.id, waiting.client_id, waiting.reference, origin
+            )
         else:
             address = await deny(tx, services.policy, waiting, owner, origin)
     except AlreadyAnswered:

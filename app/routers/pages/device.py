@@ -49,6 +49,7 @@ from app.routers.errors import PageError
 from app.routers.metrics import count_refusal
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.next_step import next_is_device
+from app.routers.pages.permissions import answer_of
 from app.routers.pages.question import question
 from app.routers.pages.render import render_page
 from app.routers.services import Services
@@ -170,9 +171,12 @@ async def decide(
         raise forged()
     policy, device = services.policy, found.device
     try:
-        if decision == "approve" and not proposal.is_empty:
-            await approve(tx, policy, found, owner, proposal.scopes, current.since, origin)
-            await record_step_up(tx, proposal, owner.id, device.client_id, device.reference, origin)
+        answer = answer_of(form, proposal)
+        if decision == "approve" and answer.scopes and not proposal.is_empty:
+            await approve(tx, policy, found, owner, answer, current.since, origin)
+            await record_step_up(
+                tx, proposal, answer.scopes, owner.id, device.client_id, device.reference, origin
+            )
         else:
             await deny(tx, policy, device, owner, origin)
     except AlreadyAnswered:

@@ -3,6 +3,8 @@
 from typing import Any
 
 from app.authorization_server.consent import Proposal
+from app.authorization_server.records import Answer
+from app.oauth.parameters import Parameters
 from app.oauth.scopes import implied, worth_telling
 from app.resource_server.requirements import Requirements
 from app.routers.services import Services
@@ -18,9 +20,15 @@ async def describe(services: Services, proposal: Proposal, resource: str) -> lis
             "detail": scope.detail,
             "tools": tools[scope.name],
             "new": scope.name not in proposal.held,
+            "optional": scope.name in proposal.optional,
         }
         for scope in worth_telling(proposal.scopes, services.policy.catalogue)
     ]
+
+
+def answer_of(form: Parameters, proposal: Proposal) -> Answer:
+    """What the person allows by this form: all that was shown, but for what they ticked to be left out."""
+    return proposal.answer(form.all("leave_out"))
 
 
 def sentences(services: Services, names: tuple[str, ...]) -> list[str]:

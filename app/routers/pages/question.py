@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from app.accounts.sign_in import SignedIn
+from app.authorization_server.client_snapshot import wants_to_stay
 from app.authorization_server.consent import Proposal
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import AuthorizationRequest, Client, DeviceAuthorization
-from app.oauth.scopes import parse_scope
+from app.oauth.scopes import OFFLINE_ACCESS, parse_scope
 from app.oauth.uris import host_of, is_loopback
 from app.routers.pages.permissions import describe, sentences
 from app.routers.services import Services
@@ -28,6 +29,7 @@ async def question(
             "client_id": client.client_id,
             "verified_host": verified_host(client),
             "registered": _registered(client, asked.created_at),
+            "approved": client.approved_at is not None,
         },
         "resource": asked.resource.partition("://")[2],
         "scopes": await describe(services, proposal, asked.resource),
@@ -35,13 +37,14 @@ async def question(
         "withheld": sentences(services, proposal.withheld),
         "can_allow": not proposal.is_empty,
         "stay_days": _stay_days(services.policy, client),
+        "stay_optional": OFFLINE_ACCESS in proposal.optional,
         "reference": asked.reference,
     }
 
 
 def _stay_days(policy: Policy, client: Client) -> int | None:
     """For how long the app may come back without asking; it may when it registered for refresh tokens."""
-    return policy.grant_lifetime.days if "refresh_token" in client.grant_types else None
+    return policy.grant_lifetime.days if wants_to_stay(client) else None
 
 
 def verified_host(client: Client) -> str | None:
