@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -27,6 +27,7 @@ from app.authorization_server.proof_of_possession import nonces_of
 from app.clock import Clock, SystemClock
 from app.configuration import policy_of
 from app.database import Database
+from app.grant_uses import GrantUses
 from app.hooks import load_hooks
 from app.local_verifier import DatabaseReplays, DatabaseRevocations, find_foreign, find_props
 from app.mcp_server.endpoint import AnyServer, load_server, session_manager
@@ -247,13 +248,16 @@ class _Runtime:
             )
             app.state.services = services
             revocations = await self._follow_news(stack, services)
+            uses = app.state.grant_uses = GrantUses(database, self.clock)
+            stack.push_async_callback(uses.close)
+            stack.push_async_callback(_cancel, [asyncio.create_task(uses.run())])
             endpoints: dict[str, ASGIApp] = {}
             for resource in self.policy.resources:
                 if (server := services.servers.get(resource.url)) is None:
                     continue
                 manager = session_manager(server, settings.serves_sessions)
                 await stack.enter_async_context(manager.run())
-                guard = self._make_guard(services, resource, revocations, manager.asgi_app)
+                guard = self._make_guard(services, resource, revocations, uses, manager.asgi_app)
                 endpoint = open_to_browsers(BodyLimit(guard, _LARGEST_MESSAGE))
                 path = resource.url.removeprefix(settings.public_url)
                 for spelling in (path, settings.path_prefix + path):
@@ -281,7 +285,12 @@ class _Runtime:
         return revocations
 
     def _make_guard(
-        self, services: Services, resource: Resource, revocations: Revocations, endpoint: ASGIApp
+        self,
+        services: Services,
+        resource: Resource,
+        revocations: Revocations,
+        uses: GrantUses,
+        endpoint: ASGIApp,
     ) -> ASGIApp:
         settings, path = self.settings, resource.url.removeprefix(self.settings.public_url)
         reporter = services.reporter
@@ -298,7 +307,7 @@ class _Runtime:
         if services.hooks.on_bearer is not None:
             find = find_foreign(services.hooks, resource.url, self.policy.catalogue)
             verifier = ForeignTokens(verifier, issuer, resource.url, find, self.clock)
-        return BearerGuard(
+        guard = BearerGuard(
             endpoint,
             verifier,
             Challenges(
@@ -312,7 +321,13 @@ class _Runtime:
             enforce(services.servers[resource.url], settings.tools_list),
             self._possession_check(services, resource),
             HandleSealer(services.keys.encryption_keys("handles"), self.clock),
+            uses.note,
         )
+        # These endpoints stand in front of the application's middleware, and want to know who calls as well.
+        proxied: Any = ProxyHeadersMiddleware(
+            cast("Any", guard), trusted_hosts=list(settings.trusted_proxies)
+        )
+        return cast("ASGIApp", proxied)
 
     def _possession_check(self, services: Services, resource: Resource) -> PossessionCheck | None:
         if not self.policy.has(Feature.DPOP):

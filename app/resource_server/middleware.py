@@ -72,6 +72,7 @@ class BearerGuard:
         requirements: what single operations need beyond `required_scopes`; None for nothing.
         possession: lets tokens in that are bound to a key; None where they mean nothing.
         handles: what tools seal their handles with; None where no tool asks for it.
+        used: told the grant and the client's address of each call that is let through. Not to fail, nor to wait.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class BearerGuard:
         requirements: Requirements | None = None,
         possession: PossessionCheck | None = None,
         handles: HandleSealer | None = None,
+        used: Callable[[str, str], None] | None = None,
     ) -> None:
         self._app = app
         self._verifier = verifier
@@ -95,6 +97,7 @@ class BearerGuard:
         self._requirements = requirements
         self._possession = possession
         self._handles = handles
+        self._used = used
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -109,6 +112,9 @@ class BearerGuard:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
             return
+        if self._used is not None and (grant_id := caller.principal.grant_id):
+            client = scope.get("client")
+            self._used(grant_id, client[0] if client else "unknown")
         if bound and self._possession is not None:
             send = self._possession.with_nonce(send)
         scope["user"] = caller
