@@ -1,5 +1,7 @@
 """Passkeys (WebAuthn Level 3): made under /account/security, and good alone at the sign-in page."""
 
+import html
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -44,6 +46,13 @@ async def new_owner(world: World, passkey: Authenticator) -> None:
     name = f"owner-{passkey.credential_id.hex()[:16]}"
     await world.create_user(name)
     await owner(world, passkey, name)
+
+
+def change_page(page: httpx2.Response) -> str:
+    """Where the first passkey of a person's page is changed."""
+    found = re.search(rf'href="({SECURITY}/passkeys/change[^"]*)"', page.text)
+    assert found
+    return html.unescape(found[1])
 
 
 async def passkeys_of(world: World, username: str = "alice") -> list[str]:
@@ -407,14 +416,14 @@ async def test_the_session_id_is_always_a_new_one(world: World) -> None:
 # ------------------------------------------------------------------------------------------ naming and removing
 async def test_a_passkey_is_renamed_and_removed_by_its_owner(world: World) -> None:
     browser = await owner(world, Authenticator())
-    renamed = await press(browser, SECURITY, f"{SECURITY}/passkeys/rename", {"name": "Old <phone>"})
+    change = change_page(await browser.get(SECURITY))
+    renamed = await press(browser, change, f"{SECURITY}/passkeys/rename", {"name": "Old <phone>"})
     assert renamed.headers["location"] == f"{SECURITY}?done=passkey-renamed"
     page = await browser.get(SECURITY)
     assert "Old &lt;phone&gt;" in page.text
 
-    form = next(form for form in forms_of(page.text) if form.action.endswith("/passkeys/remove"))
-    [button] = form.buttons
-    removed = await browser.post(form.action, data={**form.fields, button[0]: button[1]})
+    form = form_to((await browser.get(change)).text, f"{SECURITY}/passkeys/remove")
+    removed = await browser.post(form.action, data={**form.fields, **dict(form.buttons)})
 
     assert removed.headers["location"] == f"{SECURITY}?done=passkey-removed"
     assert await world.rows("SELECT * FROM passkeys") == []
@@ -427,7 +436,8 @@ async def test_a_passkey_is_renamed_and_removed_by_its_owner(world: World) -> No
 @pytest.mark.parametrize("name", ["", "   ", "\u202e", "a\x07b"])
 async def test_a_name_that_can_not_be_read_is_none(world: World, name: str) -> None:
     browser = await owner(world, Authenticator())
-    answer = await press(browser, SECURITY, f"{SECURITY}/passkeys/rename", {"name": name})
+    change = change_page(await browser.get(SECURITY))
+    answer = await press(browser, change, f"{SECURITY}/passkeys/rename", {"name": name})
     assert_html(answer, 400)
     assert [row["name"] for row in await world.rows("SELECT name FROM passkeys")] == ["Passkey"]
 
@@ -437,22 +447,23 @@ async def test_nobody_changes_the_passkeys_of_someone_else(world: World) -> None
     await owner(world, passkey)
     mallory = await person(world, "mallory")
     assert (await add_passkey(mallory, Authenticator())).status_code == 200
-    page = await mallory.get(SECURITY)
+    page = await mallory.get(change_page(await mallory.get(SECURITY)))
     for act in ("rename", "remove"):
         form = next(form for form in forms_of(page.text) if form.action.endswith(act))
         data = {**form.fields, "passkey": to_text(passkey.credential_id), "name": "mine"}
         await mallory.post(form.action, data=data)
     rows = await world.rows("SELECT name FROM passkeys")
     assert [row["name"] for row in rows] == ["Passkey", "Passkey"]
+    other = f"{SECURITY}/passkeys/change?passkey={to_text(passkey.credential_id)}"
+    assert_html(await mallory.get(other), 404)
 
 
 async def test_the_only_way_in_is_not_removed(world: World) -> None:
     browser = await owner(world, Authenticator())
     await change(world, "UPDATE users SET password_hash = NULL")
-    page = await browser.get(SECURITY)
-    form = next(form for form in forms_of(page.text) if form.action.endswith("remove"))
-    [button] = form.buttons
-    data = {**form.fields, button[0]: button[1]}
+    page = await browser.get(change_page(await browser.get(SECURITY)))
+    form = form_to(page.text, f"{SECURITY}/passkeys/remove")
+    data = {**form.fields, **dict(form.buttons)}
     assert_html(await browser.post(form.action, data=data), 400)
     assert len(await world.rows("SELECT * FROM passkeys")) == 1
 

@@ -1,17 +1,29 @@
 """A person at a browser, and everything that the browser complains about."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.async_api import BrowserContext, CDPSession, ConsoleMessage, Page, Request, expect
+from pyotp import TOTP
 
+from app.accounts import factor_store
+from app.accounts.passwords import Passwords
+from app.accounts.people import NewUser, create_user
+from app.accounts.records import Passkey
+from app.accounts.store import find_user_by_username
+from app.audit import Origin
+from app.database import Database, Transaction
+from app.oauth.credentials import mint_id
 from tests.support.process import ServerProcess
-from tests.support.world import CHALLENGE, PASSWORD
+from tests.support.world import CHALLENGE, PASSWORD, QUICK
 
 USERNAME = "alice"
+OBLIGING = {"hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True}
 # What the console says about the page itself when it is an error page: no mistake of the page.
 OF_THE_PAGE_ITSELF = "Failed to load resource: the server responded with a status of "
 REPORT_VIOLATIONS = """
@@ -48,6 +60,32 @@ class Site:
             assert answer.status_code == 201, answer.text
             self._clients[repr(body)] = answer.json()
         return self._clients[repr(body)]
+
+    async def person(self, username: str, is_admin: bool = False) -> None:
+        """Somebody new, with `PASSWORD`."""
+        passwords = Passwords(QUICK)
+        new = NewUser(username, PASSWORD, username.title(), is_admin=is_admin)
+        async with self._transaction() as tx:
+            await create_user(tx, passwords, new, Origin(datetime.now(UTC), "test"))
+        passwords.close()
+
+    async def add_passkeys(self, username: str, *names: str) -> None:
+        """Passkeys of theirs that no device holds."""
+        async with self._transaction() as tx:
+            user = await find_user_by_username(tx, username)
+            assert user is not None
+            for name in names:
+                now = datetime.now(UTC)
+                passkey = Passkey(mint_id(""), user.id, "AA", 0, name, [], "", len(name) > 10, now)
+                await factor_store.add_passkey(tx, passkey)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Transaction]:
+        """Change the server's database behind its back."""
+        database = Database(self.process.settings["DATABASE_URL"])
+        async with database.transaction() as tx:
+            yield tx
+        await database.close()
 
     async def device(self, name: str = "Living room TV") -> dict[str, str]:
         """What a device is told that asks to be let in; each is a client of its own."""
@@ -128,6 +166,23 @@ class Visitor:
             await self.sign_in()
         await self.page.click("form button[type=submit]")
         await expect(self.page.locator("button[name=decision]")).to_have_count(2)
+
+    async def authenticator(self, **options: Any) -> CDPSession:
+        """Give the browser an authenticator that is its own, and whose owner agrees to everything."""
+        session = await self.context.new_cdp_session(self.page)
+        await session.send("WebAuthn.enable")
+        kind = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, **OBLIGING, **options}
+        await session.send("WebAuthn.addVirtualAuthenticator", {"options": kind})
+        return session
+
+    async def set_up_app(self) -> str:
+        """Set up an app for one-time codes, as whoever is signed in; its secret. Their recovery codes are shown."""
+        await self.page.goto(f"{self.site.url}/account/security/codes")
+        secret = "".join((await self.page.locator("code.line").inner_text()).split())
+        await self.page.fill("input[name=code]", TOTP(secret).now())
+        await self.page.click("form:has([name=code]) button[type=submit]")
+        await expect(self.page.locator("h1")).to_have_text("Your recovery codes")
+        return secret
 
     async def press(self, decision: str) -> None:
         """Press a button of the question."""

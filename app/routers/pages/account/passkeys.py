@@ -1,6 +1,9 @@
 """Someone's passkeys: make one, name it, remove it."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from app.accounts import factor_store, passkeys, second_factor
@@ -11,7 +14,7 @@ from app.database import Transaction
 from app.routers.browser import Browser, BrowserDep
 from app.routers.dependencies import TransactionDep
 from app.routers.metrics import count_refusal
-from app.routers.pages.account.security import HERE, PATH, added, security_page
+from app.routers.pages.account.security import HERE, PATH, added, security_page, shown
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.guards import FreshPersonDep, FreshWriterDep, Person
 from app.routers.pages.next_step import PARAMETERS, NextStep, find_next_step
@@ -70,6 +73,29 @@ async def add(
         words = _KNOWN if error.reason == "known_passkey" else _REFUSED
         return await _new_page(http, tx, person, browser, onward, words)
     return await added(http, tx, person, onward, passkeys.method_of(passkey), "passkey-added")
+
+
+@router.get("/change")
+async def show_change(
+    http: Request,
+    tx: TransactionDep,
+    person: FreshPersonDep,
+    credential_id: Annotated[str, Query(alias="passkey", max_length=1500)] = "",
+) -> Response:
+    """One passkey of theirs, to be named or removed."""
+    own = await factor_store.list_passkeys(tx, person.id)
+    passkey = next((passkey for passkey in own if passkey.credential_id == credential_id), None)
+    if passkey is None:
+        raise HTTPException(404)
+    context = {
+        **person.context(HERE),
+        "passkey": shown(passkey, person),
+        "path": PATH,
+        "rename_path": f"{PATH}/passkeys/rename",
+        "remove_path": f"{PATH}/passkeys/remove",
+        "longest_name": passkeys.LONGEST_NAME,
+    }
+    return render_page(http, "account_passkey_change.html", context)
 
 
 @router.post("/rename")

@@ -129,7 +129,7 @@ async def security_page(
         "has_password": person.signed_in.user.password_hash is not None,
         "can_have_passkeys": relying_party(services) is not None,
         "columns": [Column(label) for label in ("Name", "Kept", "Added", "Last used", "Change")],
-        "passkeys": [_shown(number, passkey, person) for number, passkey in enumerate(factors.passkeys)],
+        "passkeys": [shown(passkey, person) for passkey in factors.passkeys],
         "app": factors.authenticator
         and {
             "added": moment(now, factors.authenticator.created_at),
@@ -146,13 +146,14 @@ async def security_page(
     return render_page(http, "account_security.html", context, status=status, script=True)
 
 
-def _shown(number: int, passkey: Passkey, person: Person) -> dict[str, Any]:
+def shown(passkey: Passkey, person: Person) -> dict[str, Any]:
+    """A passkey as pages show it."""
     now = person.origin.now
     return {
-        "number": number,
         "id": passkey.credential_id,
+        "url": person.services.address.path(f"{PATH}/passkeys/change?passkey={passkey.credential_id}"),
         "name": passkey.name,
-        "kept": "on your devices, in step" if passkey.is_backed_up else "on one device",
+        "kept": "on several devices" if passkey.is_backed_up else "on one device",
         "added": moment(now, passkey.created_at),
         "used": moment(now, passkey.last_used_at),
     }
