@@ -111,3 +111,57 @@ async def _record_many(
     }
     if ids:
         await transaction.execute(audit_events.insert(), [{**shared, column: id_} for id_ in ids])
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One row of the record; the fields are the columns."""
+
+    id: int
+    at: datetime
+    event: str
+    outcome: str
+    reason: str | None
+    actor_id: str | None
+    user_id: str | None
+    client_id: str | None
+    grant_id: str | None
+    source: str | None
+    reference: str | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether what was asked was not done."""
+        return self.outcome != "ok"
+
+
+async def list_events(
+    transaction: Transaction,
+    limit: int,
+    *,
+    client_id: str | None = None,
+    user_id: str | None = None,
+    before: tuple[datetime, int] | None = None,
+) -> Sequence[AuditEvent]:
+    """What happened with a client or to a person, the latest first; `before` is the time and number of an event."""
+    table = audit_events.c
+    statement = sa.select(audit_events).order_by(table.at.desc(), table.id.desc()).limit(limit)
+    if client_id is not None:
+        statement = statement.where(table.client_id == client_id)
+    if user_id is not None:
+        statement = statement.where(table.user_id == user_id)
+    if before is not None:
+        here = sa.tuple_(sa.literal(before[0], UTCDateTime()), sa.literal(before[1]))
+        statement = statement.where(sa.tuple_(table.at, table.id) < here)
+    return [AuditEvent(**row._mapping) for row in await transaction.execute(statement)]
+
+
+async def find_referenced(transaction: Transaction, reference: str) -> AuditEvent | None:
+    """The event that somebody was given this reference for; of several the latest that names a client."""
+    table = audit_events.c
+    statement = sa.select(audit_events).where(table.reference == reference)
+    names_client = sa.case((table.client_id.is_not(None), 0), else_=1)
+    row = (
+        await transaction.execute(statement.order_by(names_client, table.at.desc(), table.id.desc()).limit(1))
+    ).one_or_none()
+    return AuditEvent(**row._mapping) if row else None

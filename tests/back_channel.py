@@ -51,7 +51,7 @@ def assert_error(answer: httpx2.Response, status: int, *errors: str) -> None:
     assert "no-store" in answer.headers["cache-control"]
     body = answer.json()
     assert body["error"] in errors, body
-    assert set(body) <= {"error", "error_description", "error_uri"}
+    assert set(body) <= {"error", "error_description", "error_uri", "error_reference"}
     assert DESCRIPTION.fullmatch(body["error_description"]), body
     if "authorization" in answer.request.headers and status == 401:
         # RFC 6749 §5.2: the challenge of the scheme that the client used.

@@ -233,6 +233,7 @@ async def test_the_hook_hears_of_every_refusal_and_may_find_other_words(
         "error": "invalid_client",
         "error_description": "Call us.",
         "error_uri": "https://help.example/",
+        "error_reference": heard[0].reference,
     }
     assert heard[0].endpoint == "/oauth/token"
     assert (heard[0].status, heard[0].reason) == (401, "unknown_client")

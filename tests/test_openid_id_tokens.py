@@ -302,7 +302,7 @@ async def test_tok_18_a_replayed_code_yields_no_second_one(world: World) -> None
     again = await refused(
         world, world.http.post("/oauth/token", data=form), 400, "invalid_grant", without_effect=False
     )
-    assert set(again.json()) == {"error", "error_description"}
+    assert set(again.json()) == {"error", "error_description", "error_reference"}
     userinfo = await world.http.get(
         "/oauth/userinfo", headers={"authorization": f"Bearer {first['access_token']}"}
     )

@@ -30,7 +30,7 @@ def assert_refusal(answer: httpx2.Response, status: set[int], errors: set[str] |
     assert answer.headers["content-type"].partition(";")[0] == "application/json"
     assert "no-store" in answer.headers["cache-control"]
     body = answer.json()
-    assert set(body) <= {"error", "error_description", "error_uri"}
+    assert set(body) <= {"error", "error_description", "error_uri", "error_reference"}
     assert errors is None or body["error"] in errors, body
     # The characters that RFC 6749 §5.2 allows in a description.
     assert re.fullmatch(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+", body["error_description"])

@@ -97,11 +97,11 @@ async def test_a_client_does_not_give_itself_trust(world: World, field: dict[str
     plain, registered = await world.register(), await world.register(**field)
 
     assert not [name for name in field if registered.get(name)]
-    # Nothing of it is stored: the rows differ in the id and in the token that manages it only.
+    # Nothing of it is stored: the rows differ in the id, by which it is found, and in the token that manages it only.
     first, second = await world.rows(
         "SELECT * FROM clients ORDER BY client_id = :id", id=registered["client_id"]
     )
-    own = {"client_id": "", "registration_token_hash": ""}
+    own = {"client_id": "", "registration_token_hash": "", "search_text": ""}
     assert {**first, **own} == {**second, **own}
     assert plain["client_id"] == first["client_id"]
     # And a person is asked, as for everybody.

@@ -53,6 +53,13 @@ async def find_user_by_username(tx: Transaction, username: str) -> User | None:
     return User(**row._mapping) if row else None
 
 
+async def find_users(tx: Transaction, ids: Collection[str]) -> Sequence[User]:
+    """Those of these people who are there."""
+    if not ids:
+        return []
+    return [User(**row._mapping) for row in await tx.execute(sa.select(users).where(users.c.id.in_(ids)))]
+
+
 async def find_users_by_email(tx: Transaction, email: str) -> Sequence[User]:
     """Everyone with this address, which is compared in lower case; two at most."""
     same = sa.func.lower(users.c.email) == email.lower()

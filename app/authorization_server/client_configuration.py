@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from app.audit import Origin, record
 from app.authorization_server import revocation, store
+from app.authorization_server.approval import withdraw_approval
 from app.authorization_server.client_metadata import check_metadata, fingerprint
 from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.policy import Policy
@@ -103,6 +104,8 @@ async def replace_metadata(
         changed = replace(changed, changed_at=origin.now)
     await store.update_client(tx, changed)
     await record(tx, "client.updated", origin, client_id=client.client_id)
+    if changed.changed_at != client.changed_at:
+        await withdraw_approval(tx, client.client_id, origin, "changed")
     return changed, secret
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from app.audit import Origin, record
 from app.authorization_server import store
+from app.authorization_server.approval import withdraw_approval
 from app.authorization_server.client_key_metadata import PRIVATE_KEY_JWT
 from app.authorization_server.client_metadata_document import read_document
 from app.authorization_server.client_snapshot import snapshot_of
@@ -198,3 +199,4 @@ async def _keep(tx: Transaction, client: Client, origin: Origin) -> None:
         await store.update_document(tx, replace(client, changed_at=changed_at))
         if changed:
             await record(tx, "client.described", origin, reason="changed", client_id=client.client_id)
+            await withdraw_approval(tx, client.client_id, origin, "changed")

@@ -64,7 +64,7 @@ async def _delete(tx: Transaction, useless: sa.ColumnElement[bool], limit: int) 
 
 
 def _idle(now: datetime) -> Sequence[sa.ColumnElement[bool]]:
-    """No grant, and nothing that a person or a device could still turn into one."""
+    """Nobody vouches for it, it has no grant, and nothing that a person or a device could still turn into one."""
     waiting = (
         (grants, sa.true()),
         (
@@ -75,6 +75,9 @@ def _idle(now: datetime) -> Sequence[sa.ColumnElement[bool]]:
         (pushed_requests, pushed_requests.c.expires_at > now),
     )
     return [
-        ~sa.exists().where(table.c.client_id == clients.c.client_id, condition)
-        for table, condition in waiting
+        clients.c.approved_at.is_(None),
+        *(
+            ~sa.exists().where(table.c.client_id == clients.c.client_id, condition)
+            for table, condition in waiting
+        ),
     ]

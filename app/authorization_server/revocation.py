@@ -75,6 +75,11 @@ async def revoke_user(tx: Transaction, policy: Policy, user_id: str, because: st
     return await _revoke(tx, policy, grants.c.user_id == user_id, because, origin)
 
 
+async def revoke_client(tx: Transaction, policy: Policy, client_id: str, because: str, origin: Origin) -> int:
+    """Revoke everything that a client was allowed; returns how many grants that were."""
+    return await _revoke(tx, policy, grants.c.client_id == client_id, because, origin)
+
+
 async def disable_client(tx: Transaction, policy: Policy, client_id: str, origin: Origin) -> None:
     """Disable a client: it can't ask any more, and what it was allowed is revoked."""
     await store.set_client_disabled(tx, client_id, origin.now)

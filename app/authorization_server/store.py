@@ -45,7 +45,7 @@ async def update_client(tx: Transaction, client: Client) -> None:
 
 async def update_document(tx: Transaction, client: Client) -> None:
     """Take over a newer reading of a client's metadata document; what is known about it besides stays."""
-    kept = {"client_id", "registered_from", "created_at", "last_used_at", "disabled_at"}
+    kept = {"client_id", "registered_from", "created_at", "last_used_at", "disabled_at", "approved_at"}
     values = {name: value for name, value in _row_of(client).items() if name not in kept}
     statement = sa.update(clients).where(
         clients.c.client_id == client.client_id, clients.c.registration == "document"
@@ -66,6 +66,13 @@ async def set_client_disabled(tx: Transaction, client_id: str, disabled_at: date
     await tx.execute(
         sa.update(clients).where(clients.c.client_id == client_id).values(disabled_at=disabled_at)
     )
+
+
+async def set_client_approved(tx: Transaction, client_id: str, approved_at: datetime | None) -> bool:
+    """Vouch for a client, or no longer; False when that is so already, or it is gone."""
+    before = clients.c.approved_at.is_not(None) if approved_at is None else clients.c.approved_at.is_(None)
+    statement = sa.update(clients).where(clients.c.client_id == client_id, before)
+    return (await tx.execute(statement.values(approved_at=approved_at))).rowcount > 0
 
 
 async def delete_client(tx: Transaction, client_id: str) -> None:

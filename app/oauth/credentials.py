@@ -41,9 +41,21 @@ def mint_id(prefix: str) -> str:
     return prefix + secrets.token_hex(16)
 
 
+# Letters that Crockford's alphabet leaves out, because they are read as these.
+_MISREAD = str.maketrans("OIL", "011")
+
+
 def mint_reference() -> str:
     """Eight letters and digits that a person can read out on the telephone, as `7F3K-2Q9D`."""
     letters = "".join(secrets.choice(_CROCKFORD) for _ in range(8))
+    return f"{letters[:4]}-{letters[4:]}"
+
+
+def read_reference(typed: str) -> str | None:
+    """A reference as it was minted, however somebody typed it; None for what is none."""
+    letters = typed.upper().replace("-", "").replace(" ", "").translate(_MISREAD)
+    if len(letters) != 8 or not set(letters) <= set(_CROCKFORD):
+        return None
     return f"{letters[:4]}-{letters[4:]}"
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
+from app.audit import record
 from app.authorization_server import authentication, authorization, pushed_requests
 from app.authorization_server.authorization import ClientRedirect, UnknownClient
 from app.authorization_server.client_documents import DocumentRefused
@@ -119,6 +120,15 @@ async def authorize(
         parked = await pushed_requests.park(tx, submission, valid, demand, hashes, policy, origin.now)
     except InvalidRequestURI as error:
         raise broken_request(error) from None
+    if await services.limits.may_record(origin.source):
+        await record(
+            tx,
+            "authorization.requested",
+            origin,
+            user_id=current.user.id if current else None,
+            client_id=parked.client_id,
+            reference=parked.reference,
+        )
     if not authentication.demand_of(parked).is_met_by(sign_in):
         where = f"/login?request={parked.id}"
     elif authentication.SELECT_ACCOUNT in valid.authentication.prompts:

@@ -70,9 +70,9 @@ async def record_refusal(tx: Transaction, request: Request, origin: Origin, refu
 
     Of a source that is refused all the time only so much is kept; the counters go on.
     """
-    refusal.reference = refusal.reference or mint_reference()
     if not await get_services(request).limits.may_record(origin.source):
         return
+    refusal.reference = refusal.reference or mint_reference()
     await record(
         tx,
         f"refused {endpoint_of(request)}",

@@ -14,6 +14,7 @@ _ERROR = {
         "error": _TEXT,
         "error_description": _TEXT,
         "error_uri": {"type": "string", "format": "uri"},
+        "error_reference": _TEXT,
     },
     "required": ["error", "error_description"],
 }

@@ -70,7 +70,10 @@ class PageError(Exception):
 
 
 def oauth_error_response(error: OAuthError, changes: ErrorChanges = _AS_IT_IS) -> JSONResponse:
-    """RFC 6749 §5.2: code and description, never cached; the operator may have found other words."""
+    """RFC 6749 §5.2: code and description, never cached; the operator may have found other words.
+
+    What went into the audit record carries its reference, in a member of our own (§8.2 lets errors have more).
+    """
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -83,6 +86,9 @@ def oauth_error_response(error: OAuthError, changes: ErrorChanges = _AS_IT_IS) -
     body = {"error": error.error, "error_description": changes.description or error.description}
     if changes.uri is not None:
         body["error_uri"] = changes.uri
+    if error.reference is not None:
+        # Whoever reads the answer can ask the operator, who finds what happened under it.
+        body["error_reference"] = error.reference
     return JSONResponse(body, error.status, headers)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from app.audit import find_referenced
 from app.authorization_server.client_search import (
     MOST_COUNTED,
     Found,
@@ -15,9 +16,10 @@ from app.authorization_server.client_search import (
     search_clients,
 )
 from app.authorization_server.records import Client
+from app.oauth.credentials import read_reference
 from app.oauth.uris import redirect_target
 from app.routers.dependencies import TransactionDep
-from app.routers.pages.admin.answers import page_context
+from app.routers.pages.admin.answers import back_to, page_context
 from app.routers.pages.admin.queries import PAGE, read_place, read_query, write_place
 from app.routers.pages.guards import Person, ViewerDep
 from app.routers.pages.lists import Choice, Column, Pages, fresh_link, link, sortable
@@ -57,6 +59,10 @@ _STATE_WORDS = {
 async def show_clients(http: Request, tx: TransactionDep, person: ViewerDep) -> Response:
     """A page of the list; whatever the address asks for that there is not, is refused."""
     query = read_query(http, _KNOWN)
+    if (referenced := await _find_referenced(tx, query.get("q", "").strip())) is not None:
+        event, client_id = referenced
+        address = link(ONE, {"id": client_id, "reference": event})
+        return back_to(person, address)
     search = _search(query)
     listed = await search_clients(tx, search, person.origin.now, PAGE)
     path = person.services.address.path(PATH)
@@ -79,6 +85,13 @@ async def show_clients(http: Request, tx: TransactionDep, person: ViewerDep) -> 
         "everything": path,
     }
     return render_page(http, "admin_clients.html", context)
+
+
+async def _find_referenced(tx: TransactionDep, words: str) -> tuple[str, str] | None:
+    """The reference that these words are, and the client that somebody had trouble with."""
+    reference = read_reference(words)
+    event = await find_referenced(tx, reference) if reference is not None else None
+    return (event.reference, event.client_id) if event and event.reference and event.client_id else None
 
 
 def _search(query: Mapping[str, str]) -> Search:

@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 
 from fastapi import Request
 
@@ -12,6 +13,8 @@ PAGE = 50
 _LONGEST = 600
 # The end of the year 9999 in microseconds: beyond it there are no instants.
 _LATEST = 253_402_300_799_999_999
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 Place = tuple[int | str, str]
 
 
@@ -46,6 +49,16 @@ def is_storable(text: str) -> bool:
 def write_place(place: Place) -> str:
     """A place in a list, as an address carries it."""
     return urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def to_micros(instant: datetime) -> int:
+    """An instant as a place holds it."""
+    return (instant - _BEGINNING) // _MICROSECOND
+
+
+def from_micros(micros: int | str) -> datetime:
+    """The instant of a place."""
+    return _BEGINNING + int(micros) * _MICROSECOND
 
 
 def read_place(query: Mapping[str, str], name: str, kind: type[int] | type[str]) -> Place | None:
