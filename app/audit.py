@@ -1,6 +1,6 @@
 """The record of who did what to what, from where and with which outcome: one row an event, never a secret."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -85,21 +85,32 @@ async def count_events(
 
 
 async def record_grants_revoked(
-    transaction: Transaction, origin: Origin, because: str, grant_ids: Sequence[str]
+    transaction: Transaction,
+    origin: Origin,
+    because: str,
+    revoked: Sequence[tuple[str, str | None, str]],
 ) -> None:
-    """One event for each revoked grant, in one statement: a client may have many."""
-    await _record_many(transaction, "grant.revoked", origin, because, "grant_id", grant_ids)
+    """One event for each revoked grant (its id, person and client), in one statement: a client may have many."""
+    names = ("grant_id", "user_id", "client_id")
+    rows = [dict(zip(names, each, strict=True)) for each in revoked]
+    await _record_many(transaction, "grant.revoked", origin, because, rows)
 
 
 async def record_clients_deleted(
     transaction: Transaction, origin: Origin, because: str, client_ids: Sequence[str]
 ) -> None:
     """One event for each client that was removed, in one statement."""
-    await _record_many(transaction, "client.deleted", origin, because, "client_id", client_ids)
+    await _record_many(
+        transaction, "client.deleted", origin, because, [{"client_id": id_} for id_ in client_ids]
+    )
 
 
 async def _record_many(
-    transaction: Transaction, event: str, origin: Origin, because: str, column: str, ids: Sequence[str]
+    transaction: Transaction,
+    event: str,
+    origin: Origin,
+    because: str,
+    rows: Sequence[Mapping[str, str | None]],
 ) -> None:
     shared = {
         "at": origin.now,
@@ -109,8 +120,8 @@ async def _record_many(
         "actor_id": origin.actor_id,
         "source": origin.source,
     }
-    if ids:
-        await transaction.execute(audit_events.insert(), [{**shared, column: id_} for id_ in ids])
+    if rows:
+        await transaction.execute(audit_events.insert(), [{**shared, **row} for row in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +152,21 @@ async def list_events(
     *,
     client_id: str | None = None,
     user_id: str | None = None,
+    events: Collection[str] | None = None,
     before: tuple[datetime, int] | None = None,
 ) -> Sequence[AuditEvent]:
-    """What happened with a client or to a person, the latest first; `before` is the time and number of an event."""
+    """What happened with a client or to a person, the latest first; `before` is the time and number of an event.
+
+    `events` are the names of those that are asked for; all, where it is missing.
+    """
     table = audit_events.c
     statement = sa.select(audit_events).order_by(table.at.desc(), table.id.desc()).limit(limit)
     if client_id is not None:
         statement = statement.where(table.client_id == client_id)
     if user_id is not None:
         statement = statement.where(table.user_id == user_id)
+    if events is not None:
+        statement = statement.where(table.event.in_(events))
     if before is not None:
         here = sa.tuple_(sa.literal(before[0], UTCDateTime()), sa.literal(before[1]))
         statement = statement.where(sa.tuple_(table.at, table.id) < here)

@@ -30,7 +30,20 @@ SECONDS = 2.0
 # Claims that mean something here, or whose meaning is not the operator's to give (RFC 9068 §2.2, RFC 8693 §4).
 RESERVED_CLAIMS = frozenset(
     {
-        *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "client_name", "scope", "grant_id"),
+        *(
+            "iss",
+            "sub",
+            "aud",
+            "exp",
+            "nbf",
+            "iat",
+            "jti",
+            "client_id",
+            "client_name",
+            "scope",
+            "grant_id",
+            "grant_edition",
+        ),
         *("props", "cnf", "act", "may_act", "auth_time", "name", "preferred_username", "email"),
     }
 )

@@ -131,7 +131,7 @@ async def test_nothing_ends_the_watch_over_revocations(caplog: pytest.LogCapture
         await asyncio.gather(watch, return_exceptions=True)
     told = [record for record in caplog.records if record.name == "app.resource_server.revocations"]
     assert [record.levelname for record in told] == ["WARNING", "ERROR"], "an outage is told once"
-    assert not await revocations.covers(None, "a token that is over", clock.now())
+    assert not await revocations.covers(["a token that is over"], clock.now())
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client, Grant, ResourceOwner
 from app.database import Transaction
 from app.oauth import jwt
+from app.oauth.editions import CLAIM
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ async def find_live_token(
         return None
     grant = await grant_store.find_grant(tx, claims["grant_id"])
     client = await store.find_client(tx, claims["client_id"])
-    if grant is None or not grant.is_live(now) or client is None or client.disabled_at is not None:
+    if grant is None or not grant.is_live(now) or claims.get(CLAIM, 0) != grant.edition:
+        return None
+    if client is None or client.disabled_at is not None:
         return None
     owner = await find_owner(tx, grant.user_id) if grant.user_id is not None else None
     if grant.user_id is not None and owner is None:

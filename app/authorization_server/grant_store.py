@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -24,6 +25,15 @@ _USED_EXACT_TO = timedelta(minutes=1)
 REVOCATIONS_CHANNEL = "ostiary_revocations"
 # Grant types whose grants a person allowed on a page of ours.
 APPROVED_BY_PERSON = ("authorization_code", "urn:ietf:params:oauth:grant-type:device_code")
+
+
+class RevokedGrant(NamedTuple):
+    """A grant that was revoked now, and when it last issued a token."""
+
+    grant_id: str
+    last_issued_at: datetime | None
+    user_id: str | None
+    client_id: str
 
 
 async def add_grant(tx: Transaction, grant: Grant) -> None:
@@ -182,15 +192,44 @@ async def note_issued(tx: Transaction, grant_id: str, now: datetime) -> None:
 
 async def revoke_grants(
     tx: Transaction, which: sa.ColumnElement[bool], because: str, now: datetime
-) -> Sequence[tuple[str, datetime | None]]:
-    """Revoke the live grants that fulfil a condition; returns each id and when it last issued a token."""
+) -> Sequence[RevokedGrant]:
+    """Revoke the live grants that fulfil a condition."""
     statement = (
         sa.update(grants)
         .where(which, grants.c.revoked_at.is_(None))
         .values(revoked_at=now, revoked_because=because)
-        .returning(grants.c.id, grants.c.last_issued_at)
+        .returning(grants.c.id, grants.c.last_issued_at, grants.c.user_id, grants.c.client_id)
     )
-    return [(row.id, row.last_issued_at) for row in await tx.execute(statement)]
+    return [
+        RevokedGrant(row.id, row.last_issued_at, row.user_id, row.client_id)
+        for row in await tx.execute(statement)
+    ]
+
+
+async def lock_live_grants(
+    tx: Transaction, user_id: str, client_id: str, resource: str, now: datetime
+) -> Sequence[Grant]:
+    """What a person allows a client at a resource at present, locked as in `lock_by_code`."""
+    statement = (
+        sa.select(grants)
+        .where(
+            grants.c.user_id == user_id,
+            grants.c.client_id == client_id,
+            grants.c.resource == resource,
+            grants.c.revoked_at.is_(None),
+            grants.c.expires_at > now,
+        )
+        .order_by(grants.c.id)
+        .with_for_update()
+    )
+    return [Grant(**row._mapping) for row in await tx.execute(statement)]
+
+
+async def change_grant(tx: Transaction, grant: Grant) -> None:
+    """Store what a person left of a grant that is locked."""
+    names = ("scope", "edition", "taken_back", "client_snapshot", "expires_at")
+    values = {name: getattr(grant, name) for name in names}
+    await tx.execute(sa.update(grants).where(grants.c.id == grant.id).values(values))
 
 
 async def add_revocations(

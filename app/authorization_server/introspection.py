@@ -12,6 +12,7 @@ from typing import Any
 from app.authorization_server import grant_store
 from app.authorization_server.access_tokens import LiveToken, find_live_token
 from app.authorization_server.authorization import FindResourceOwner
+from app.authorization_server.client_snapshot import may_stay
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Client
@@ -89,6 +90,7 @@ async def _refresh_token(
         or grant.client_id != client.client_id
         or not grant.is_live(now)
         or grant.user_id is None
+        or not may_stay(client, grant.client_snapshot)
     ):
         return _INACTIVE
     owner = await find_owner(tx, grant.user_id)

@@ -137,6 +137,9 @@ class Grant:
     first_used_at: datetime | None = None
     last_used_at: datetime | None = None
     last_used_from: str | None = None
+    # How often the person took a part back, and all that they took.
+    edition: int = 0
+    taken_back: str | None = None
 
     def is_live(self, now: datetime) -> bool:
         """Whether tokens may still be issued on it."""

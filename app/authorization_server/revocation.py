@@ -20,7 +20,7 @@ from app.oauth.credentials import Keys
 from app.oauth.errors import InvalidRequest
 
 # Longer than an access token lives, by more than clocks differ.
-_MARGIN = timedelta(minutes=5)
+MARGIN = timedelta(minutes=5)
 
 
 async def revoke_token(
@@ -53,7 +53,7 @@ async def revoke_token(
     expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
     if origin.now < expires_at:
         jti = str(claims["jti"])
-        if await grant_store.add_revocations(tx, "token", [jti], origin.now, expires_at + _MARGIN):
+        if await grant_store.add_revocations(tx, "token", [jti], origin.now, expires_at + MARGIN):
             await record(
                 tx,
                 "token.revoked",
@@ -78,6 +78,16 @@ async def revoke_user(tx: Transaction, policy: Policy, user_id: str, because: st
 async def revoke_client(tx: Transaction, policy: Policy, client_id: str, because: str, origin: Origin) -> int:
     """Revoke everything that a client was allowed; returns how many grants that were."""
     return await _revoke(tx, policy, grants.c.client_id == client_id, because, origin)
+
+
+async def revoke_app(
+    tx: Transaction, policy: Policy, user_id: str, client_id: str, because: str, origin: Origin
+) -> int:
+    """Revoke what a person allowed one client; returns how many grants that were."""
+    # The client before its grants, as everywhere.
+    await store.hold_client(tx, client_id)
+    which = (grants.c.user_id == user_id) & (grants.c.client_id == client_id)
+    return await _revoke(tx, policy, which, because, origin)
 
 
 async def disable_client(tx: Transaction, policy: Policy, client_id: str, origin: Origin) -> None:
@@ -107,16 +117,17 @@ async def _revoke(
     tx: Transaction, policy: Policy, which: sa.ColumnElement[bool], because: str, origin: Origin
 ) -> int:
     revoked = await grant_store.revoke_grants(tx, which, because, origin.now)
-    keep_until = origin.now + policy.access_token_lifetime + _MARGIN
+    keep_until = origin.now + policy.access_token_lifetime + MARGIN
     # Grants whose last token has expired need no entry; most of a client's grants are such.
-    recent = origin.now - policy.access_token_lifetime - _MARGIN
+    recent = origin.now - policy.access_token_lifetime - MARGIN
     live = [
-        grant_id
-        for grant_id, last_issued_at in revoked
-        if last_issued_at is not None and last_issued_at > recent
+        grant.grant_id
+        for grant in revoked
+        if grant.last_issued_at is not None and grant.last_issued_at > recent
     ]
     await grant_store.add_revocations(tx, "grant", live, origin.now, keep_until)
-    await record_grants_revoked(tx, origin, because, [grant_id for grant_id, _ in revoked])
+    whose = [(grant.grant_id, grant.user_id, grant.client_id) for grant in revoked]
+    await record_grants_revoked(tx, origin, because, whose)
     return len(revoked)
 
 

@@ -113,6 +113,14 @@ grants = sa.Table(
     sa.Column("first_used_at", UTCDateTime, comment="When a token of it first called the resource here"),
     sa.Column("last_used_at", UTCDateTime, comment="When one last did, exact to a minute"),
     sa.Column("last_used_from", sa.Text, comment="Network address of that call"),
+    sa.Column(
+        "edition",
+        sa.Integer,
+        nullable=False,
+        server_default="0",
+        comment="How often the person took a part of it back; access tokens of an earlier edition are dead",
+    ),
+    sa.Column("taken_back", sa.Text, comment="The scopes that the person took back"),
     comment="What a person allowed a client for a resource",
 )
 # By expiry those that may still hold, and the newest of all: what the operator's lists are read from.

@@ -13,6 +13,7 @@ from app.authorization_server.records import Client, Grant, RefreshToken
 from app.oauth import jwt
 from app.oauth.credentials import mint_id
 from app.oauth.dpop import BEARER, DPOP
+from app.oauth.editions import CLAIM
 from app.oauth.errors import InvalidGrant
 from app.oauth.scopes import Scope, for_person, format_scope
 
@@ -73,6 +74,7 @@ async def issue(context: TokenContext, issuance: Issuance, refresh_token: str | 
         "jti": mint_id("at_"),
         **(claims_about(issuance.owner, scopes) if issuance.owner else {}),
         **issuance.claims,
+        **({CLAIM: grant.edition} if grant.edition else {}),
         **({} if context.proof_key is None else {"cnf": {"jkt": context.proof_key}}),  # RFC 9449 §6.1
     }
     await grant_store.note_issued(context.tx, grant.id, now)

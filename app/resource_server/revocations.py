@@ -73,17 +73,18 @@ class Revocations:
         """Poll now: something was revoked elsewhere."""
         self._woken.set()
 
-    async def covers(self, grant_id: str | None, token_id: str, now: datetime) -> bool:
-        """Whether this token, or its grant, is revoked.
+    async def covers(self, subjects: Sequence[str], now: datetime) -> bool:
+        """Whether one of these is revoked: a token, its grant, or the edition of its grant.
 
         Raises:
             RevocationsUnknown: nobody can tell.
         """
-        if token_id in self._revoked or grant_id in self._revoked:
-            return True
+        for subject in subjects:
+            if subject in self._revoked:
+                return True
         if self._known_at is not None and now < self._known_at + FRESH_FOR:
             return False
-        return await self._source.any_revoked([subject for subject in (grant_id, token_id) if subject])
+        return await self._source.any_revoked(subjects)
 
     async def poll(self) -> None:
         """Read what is new, and forget what no living token can be hit by.

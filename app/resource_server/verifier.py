@@ -12,6 +12,7 @@ from mcp.server.auth.provider import AccessToken
 
 from app.clock import Clock
 from app.oauth import jwt
+from app.oauth.editions import CLAIM, edition_of
 from app.oauth.scopes import Scope, implied
 from app.resource_server.principal import Principal, User
 from app.resource_server.revocations import Revocations
@@ -45,7 +46,9 @@ FindProps = Callable[[str], Awaitable[Mapping[str, Any]]]
 class Caller(AuthenticatedUser):
     """A principal in the shape that the MCP SDK knows, so that it binds sessions and request state to it."""
 
-    def __init__(self, principal: Principal, resource: str, *, lacks_props: bool = False) -> None:
+    def __init__(
+        self, principal: Principal, resource: str, *, lacks_props: bool = False, edition: object = 0
+    ) -> None:
         super().__init__(
             AccessToken(
                 token="",
@@ -59,6 +62,12 @@ class Caller(AuthenticatedUser):
         )
         self.principal = principal
         self.lacks_props = lacks_props
+        grant_id = principal.grant_id
+        # With one of these its token is revoked.
+        self.revocable = (
+            principal.token_id,
+            *((grant_id, edition_of(grant_id, edition)) if grant_id else ()),
+        )
 
 
 class AccessTokenReader:
@@ -118,7 +127,8 @@ class AccessTokenReader:
         if now < _instant(claims.get("nbf", 0)):
             raise InvalidToken("The access token is not valid yet.")
         principal = _principal_of(claims, self._catalogue)
-        return Caller(principal, self._resource, lacks_props=claims.get("props") is True)
+        lacks_props = claims.get("props") is True
+        return Caller(principal, self._resource, lacks_props=lacks_props, edition=claims.get(CLAIM, 0))
 
 
 class AccessTokenVerifier:
@@ -155,7 +165,7 @@ class AccessTokenVerifier:
         now = self._clock.now()
         caller = self._reader.read(token, now)
         principal = caller.principal
-        if await self._revocations.covers(principal.grant_id, principal.token_id, now):
+        if await self._revocations.covers(caller.revocable, now):
             raise InvalidToken("The access token was revoked.")
         if caller.lacks_props and self._find_props is not None:
             caller.principal = replace(principal, props=await self._find_props(principal.grant_id or ""))

@@ -165,6 +165,14 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, str, Any]] = (
     ("grants", "last_used_at", _INSTANT, "When one last did, exact to a minute", None),
     ("grants", "last_used_from", sa.Text(), "Network address of that call", None),
     (
+        "grants",
+        "edition",
+        sa.Integer(),
+        "How often the person took a part of it back; access tokens of an earlier edition are dead",
+        "0",
+    ),
+    ("grants", "taken_back", sa.Text(), "The scopes that the person took back", None),
+    (
         "sessions",
         "methods",
         sa.Text(),

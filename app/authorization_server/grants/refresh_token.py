@@ -8,7 +8,8 @@ Refuses, in this order:
  5. a resource other than the granted one                                invalid_target
  6. a scope wider than the granted one                                   invalid_scope
  7. a revoked or ended grant, a disabled person, a token idle too long   invalid_grant
- 8. a token exchanged before, unless it is a retry: the family falls     invalid_grant
+ 8. an app that the person no longer lets stay connected                 invalid_grant
+ 9. a token exchanged before, unless it is a retry: the family falls     invalid_grant
 A retry is the same token again inside the window while its successor is unused. The successor is derived, not
 random, so every retry gets the same one, although only hashes are stored.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 
 from app.authorization_server import grant_store, revocation
 from app.authorization_server.authorization import check_resource
+from app.authorization_server.client_snapshot import may_stay
 from app.authorization_server.grants.context import TokenContext, live_owner
 from app.authorization_server.issuance import Issuance
 from app.authorization_server.records import Client, Grant, RefreshToken
@@ -70,6 +72,8 @@ async def exchange(context: TokenContext, client: Client, request: RefreshReques
     check_resource(request.resource, grant, context.policy)
     scopes = _narrow(grant, request)
     owner = await live_owner(context, client, grant, _REFUSED)
+    if not may_stay(client, grant.client_snapshot):
+        raise InvalidGrant(_REFUSED, reason="may_not_stay", client_id=client.client_id, grant_id=grant.id)
     if token.spent_at is None and now >= token.expires_at:
         raise InvalidGrant(_REFUSED, reason="refresh_idle", client_id=client.client_id, grant_id=grant.id)
     if await grant_store.spend_refresh_token(context.tx, token.token_hash, now):
@@ -106,10 +110,15 @@ async def _retry(
 
 
 def _narrow(grant: Grant, request: RefreshRequest) -> tuple[str, ...]:
-    """The scopes of the new access token: those asked for, which must have been granted, or all."""
+    """The scopes of the new access token: those asked for, which must have been granted, or all.
+
+    What the person took back later was granted once: who asks for it too gets the rest (RFC 6749 §6).
+    """
     granted = parse_scope(grant.scope)
-    if any(name not in granted for name in request.scopes):
+    taken_back = parse_scope(grant.taken_back)
+    left = tuple(name for name in request.scopes if name in granted)
+    if any(name not in (*granted, *taken_back) for name in request.scopes) or (request.scopes and not left):
         raise InvalidScope(
             "The scope is wider than what was granted.", client_id=grant.client_id, grant_id=grant.id
         )
-    return request.scopes or granted
+    return left or granted
