@@ -95,6 +95,23 @@ async def admin_exists(tx: Transaction) -> bool:
     return bool((await tx.execute(sa.select(sa.exists().where(users.c.is_admin)))).scalar())
 
 
+async def other_admin_exists(tx: Transaction, user_id: str) -> bool:
+    """Whether anyone else operates this server and may sign in."""
+    other = sa.exists().where(users.c.is_admin, users.c.disabled_at.is_(None), users.c.id != user_id)
+    return bool((await tx.execute(sa.select(other))).scalar())
+
+
+async def set_rights(tx: Transaction, user_id: str, *, is_admin: bool, is_auditor: bool) -> None:
+    """Store what someone may do with this server."""
+    values = {"is_admin": is_admin, "is_auditor": is_auditor}
+    await tx.execute(sa.update(users).where(users.c.id == user_id).values(values))
+
+
+async def delete_user(tx: Transaction, user_id: str) -> None:
+    """Remove someone with all that is theirs."""
+    await tx.execute(sa.delete(users).where(users.c.id == user_id))
+
+
 async def set_disabled(tx: Transaction, user_id: str, disabled_at: datetime | None) -> None:
     """Disable or enable an account."""
     await tx.execute(sa.update(users).where(users.c.id == user_id).values(disabled_at=disabled_at))

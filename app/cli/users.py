@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.accounts import people, second_factor, store
+from app.accounts import people, rights, second_factor, store
 from app.accounts.records import User
 from app.audit import Origin
 from app.authorization_server import revocation
@@ -17,7 +17,9 @@ from app.database import Transaction
 from app.oauth.credentials import mint_password
 
 commands = typer.Typer(help="People who may sign in.", no_args_is_help=True)
-_COLUMNS = ("username", "name", "email", "is_admin", "created_at", "last_sign_in_at", "disabled_at")
+_COLUMNS = (
+    "username", "name", "email", "is_admin", "is_auditor", "created_at", "last_sign_in_at", "disabled_at",
+)  # fmt: skip
 UsernameArgument = Annotated[str, typer.Argument(help="Name to sign in with.")]
 StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
@@ -28,6 +30,9 @@ def create(
     name: Annotated[str | None, typer.Option(help="Name to show.")] = None,
     email: Annotated[str | None, typer.Option(help="E-mail address.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="Let this person operate the server.")] = False,
+    auditor: Annotated[
+        bool, typer.Option("--auditor", help="Let this person look at what operators see.")
+    ] = False,
     password_stdin: StdinOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +40,7 @@ def create(
     password, printed = _password(password_stdin)
 
     async def action(command: Command) -> User:
-        new = people.NewUser(username, password, name, email, admin)
+        new = people.NewUser(username, password, name, email, is_admin=admin, is_auditor=auditor)
         async with command.transaction() as tx:
             return await people.create_user(tx, command.passwords, new, command.origin())
 
@@ -74,6 +79,42 @@ def enable(username: UsernameArgument, as_json: JsonOption = False) -> None:
 
     async def change(_command: Command, tx: Transaction, user: User, origin: Origin) -> None:
         await people.enable_user(tx, user, origin)
+
+    _change(username, change, as_json)
+
+
+@commands.command("promote")
+def promote(
+    username: UsernameArgument,
+    auditor: Annotated[bool, typer.Option("--auditor", help="Only to look, not to change.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let someone operate the server, or look at what operators see."""
+
+    async def change(_command: Command, tx: Transaction, user: User, origin: Origin) -> None:
+        await rights.set_rights(tx, user.id, origin, is_admin=not auditor, is_auditor=auditor)
+
+    _change(username, change, as_json)
+
+
+@commands.command("demote")
+def demote(username: UsernameArgument, as_json: JsonOption = False) -> None:
+    """Take both rights from someone; somebody who operates the server must remain."""
+
+    async def change(_command: Command, tx: Transaction, user: User, origin: Origin) -> None:
+        await rights.set_rights(tx, user.id, origin, is_admin=False, is_auditor=False)
+
+    _change(username, change, as_json)
+
+
+@commands.command("delete")
+def delete(username: UsernameArgument, as_json: JsonOption = False) -> None:
+    """Remove someone with sessions, sign-in methods, and all that they allowed."""
+
+    async def change(command: Command, tx: Transaction, user: User, origin: Origin) -> None:
+        await rights.check_may_go(tx, user.id, origin)
+        await revocation.revoke_user(tx, policy_of(command.settings), user.id, "user_deleted", origin)
+        await rights.delete_user(tx, user.id, origin)
 
     _change(username, change, as_json)
 

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.routers.pages.admin import client, client_actions, clients, grants, keys
+from app.routers.pages.admin import client, client_actions, clients, grants, keys, user, users
 
 router = APIRouter(prefix="/admin", tags=["admin"])
-for page in (clients, client, client_actions, grants, keys):
+for page in (clients, client, client_actions, grants, users, user, keys):
     router.include_router(page.router)
