@@ -9,6 +9,7 @@ import httpx2
 from app.accounts import store as accounts
 from app.audit import Origin
 from app.authorization_server import device_authorization
+from app.authorization_server.authentication import SignIn
 from app.authorization_server.records import Answer, ResourceOwner
 from app.oauth.scopes import parse_scope
 from tests.front_channel import assert_html
@@ -90,7 +91,9 @@ async def answer(world: World, device: Device, decision: str = "approve", userna
         owner = ResourceOwner(user.id, user.username, user.name, user.email, user.is_admin)
         if decision == "approve":
             allowed = Answer(parse_scope(found.device.scope))
-            await device_authorization.approve(tx, policy, found, owner, allowed, origin.now, origin)
+            await device_authorization.approve(
+                tx, policy, found, owner, allowed, SignIn(user.id, origin.now), origin
+            )
         else:
             await device_authorization.deny(tx, policy, found.device, owner, origin)
 

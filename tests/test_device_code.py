@@ -7,6 +7,7 @@ import pytest
 
 from app.audit import Origin
 from app.authorization_server import device_authorization, device_store
+from app.authorization_server.authentication import SignIn
 from app.authorization_server.authorization import AlreadyAnswered, UnknownClient
 from app.authorization_server.records import Answer, DeviceAuthorization, ResourceOwner
 from app.oauth import jwt
@@ -328,7 +329,13 @@ async def test_what_changed_since_the_question_was_asked_counts_at_the_answer(
     with pytest.raises(problem):
         async with world.database.transaction(commit_on=(UnknownClient, AlreadyAnswered)) as tx:
             await device_authorization.approve(
-                tx, world.services.policy, shown, owner, Answer(("mcp",)), now, Origin(now, "test")
+                tx,
+                world.services.policy,
+                shown,
+                owner,
+                Answer(("mcp",)),
+                SignIn(owner.id, now),
+                Origin(now, "test"),
             )
 
     assert await world.rows("SELECT * FROM grants") == []

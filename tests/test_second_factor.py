@@ -26,7 +26,8 @@ from tests.factors import (
 )
 from tests.front_channel import assert_html, change, no_effect
 from tests.support.authenticator import PRESENT, Authenticator
-from tests.support.world import World
+from tests.support.world import World, answer_of
+from tests.test_access_tokens import segments
 from tests.working_pages import person, press
 
 MakeWorld = Callable[..., Awaitable[World]]
@@ -105,6 +106,9 @@ async def test_a_new_sign_in_that_an_app_demands_has_both_steps(world: World, se
     assert (await browser.get(asked.headers["location"])).status_code == 200
     answer = await give(browser, page, code=code_at(world, secret))
     assert answer.headers["location"].startswith("/consent/")
+    decided = await world.decide(browser, answer.headers["location"])
+    tokens = (await world.redeem(client, answer_of(decided.headers["location"])["code"])).json()
+    assert segments(tokens["id_token"])[1]["amr"] == ["pwd", "otp", "mfa"]
 
 
 @pytest.mark.parametrize("flags", [PRESENT, PRESENT | 4])

@@ -45,10 +45,11 @@ class AuthenticationRequest:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """Who is signed in, and since when."""
+    """Who is signed in, since when, and how they showed it (RFC 8176)."""
 
     user_id: str
     at: datetime
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

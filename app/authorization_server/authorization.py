@@ -265,7 +265,7 @@ async def approve(
     policy: Policy,
     request: AuthorizationRequest,
     owner: ResourceOwner,
-    signed_in_at: datetime,
+    sign_in: SignIn,
     origin: Origin,
     answer: Answer,
 ) -> str:
@@ -278,7 +278,7 @@ async def approve(
         AlreadyAnswered: the request is spent or too old.
         UnknownClient, InvalidRequest: the client was disabled or changed its metadata meanwhile.
     """
-    if not authentication.demand_of(request).is_met_by(SignIn(owner.id, signed_in_at)):
+    if not authentication.demand_of(request).is_met_by(sign_in):
         raise LoginRequired("The app asks you to sign in again.", client_id=request.client_id)
     client = await store.hold_client(tx, request.client_id)
     if not await store.spend_request(tx, request.id, "approve", origin.now):
@@ -301,7 +301,8 @@ async def approve(
         reference=request.reference,
         created_at=origin.now,
         expires_at=origin.now + policy.lifetime_of_grant(answer.stays),
-        authenticated_at=signed_in_at,
+        authenticated_at=sign_in.at,
+        authentication_methods=" ".join(sign_in.methods),
         client_snapshot=snapshot_of(client, stays=answer.stays),
     )
     stored_code = AuthorizationCode(

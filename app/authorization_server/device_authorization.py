@@ -22,6 +22,7 @@ from typing import Any
 
 from app.audit import Origin, count_events, record
 from app.authorization_server import device_store, grant_store, store
+from app.authorization_server.authentication import SignIn
 from app.authorization_server.authorization import (
     AlreadyAnswered,
     UnknownClient,
@@ -189,7 +190,7 @@ async def approve(
     shown: Found,
     owner: ResourceOwner,
     answer: Answer,
-    authenticated_at: datetime,
+    sign_in: SignIn,
     origin: Origin,
 ) -> None:
     """Grant this app what the person ticked of what was shown: the answer and the grant in one transaction.
@@ -224,7 +225,8 @@ async def approve(
         created_at=origin.now,
         expires_at=origin.now + policy.lifetime_of_grant(answer.stays),
         grant_type=GRANT_TYPE,
-        authenticated_at=authenticated_at,
+        authenticated_at=sign_in.at,
+        authentication_methods=" ".join(sign_in.methods),
         client_snapshot=snapshot_of(client, stays=answer.stays),
     )
     await grant_store.add_grant(tx, grant)

@@ -1,4 +1,4 @@
-"""ID tokens: who signed in and when, told to the client alone (OpenID Connect Core §2, §3.1.3, §12.2).
+"""ID tokens: who signed in, when and how, told to the client alone (OpenID Connect Core §2, §3.1.3, §12.2).
 
 They are no access tokens: `typ` and `aud` say so, and both are checked wherever a token of ours is read.
 """
@@ -15,7 +15,7 @@ from app.oauth.features import Feature
 from app.oauth.scopes import OPENID
 
 # What an ID token may hold besides the claims of scopes, as `claims_supported` lists it.
-CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash")
+CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "amr", "nonce", "at_hash")
 
 
 def id_token_member(
@@ -24,7 +24,7 @@ def id_token_member(
     """The member `id_token` of a token response; nothing where `openid` was not granted (§3.1.3.3).
 
     It ends with the access token, at `expires` in seconds since 1970. A refreshed one keeps issuer, subject, audience
-    and `auth_time`, and has no nonce (§12.2).
+    and `auth_time` and `amr`, and has no nonce (§12.2).
     """
     grant, owner, is_on = issuance.grant, issuance.owner, context.policy.has(Feature.OPENID)
     if owner is None or not (issuance.with_id_token and is_on and OPENID in issuance.scopes):
@@ -40,6 +40,8 @@ def id_token_member(
     }
     if grant.authenticated_at is not None:
         claims["auth_time"] = int(grant.authenticated_at.timestamp())
+    if grant.authentication_methods:
+        claims["amr"] = grant.authentication_methods.split()
     if issuance.nonce is not None:
         claims["nonce"] = issuance.nonce
     key = context.signing_keys.signing_at(context.origin.now)

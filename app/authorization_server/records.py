@@ -137,6 +137,7 @@ class Grant:
     first_used_at: datetime | None = None
     last_used_at: datetime | None = None
     last_used_from: str | None = None
+    authentication_methods: str | None = None
     # How often the person took a part back, and all that they took.
     edition: int = 0
     taken_back: str | None = None

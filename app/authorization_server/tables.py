@@ -92,6 +92,11 @@ grants = sa.Table(
         "authenticated_at", UTCDateTime, comment="When the person had signed in who approved (auth_time)"
     ),
     sa.Column(
+        "authentication_methods",
+        sa.Text,
+        comment="How they had shown who they are (amr, RFC 8176), separated by blanks",
+    ),
+    sa.Column(
         "props_sealed", sa.Text, comment="What the operator's hooks attached, encrypted under SECRET_KEY"
     ),
     sa.Column(

@@ -106,8 +106,13 @@ def me_of(current: SignedIn | None) -> dict[str, Any] | None:
 
 
 def sign_in_of(current: SignedIn | None) -> SignIn | None:
-    """The sign-in of this browser, as requests ask about it."""
-    return SignIn(current.user.id, current.since) if current else None
+    """The sign-in of this browser, if there is one, as requests ask about it."""
+    return as_sign_in(current) if current else None
+
+
+def as_sign_in(current: SignedIn) -> SignIn:
+    """A sign-in as the authorization server knows it."""
+    return SignIn(current.user.id, current.since, current.methods)
 
 
 def check_same_origin(request: Request, services: Services) -> None:

@@ -166,6 +166,13 @@ _NEW_COLUMNS: Sequence[tuple[str, str, Any, str, Any]] = (
     ("grants", "last_used_from", sa.Text(), "Network address of that call", None),
     (
         "grants",
+        "authentication_methods",
+        sa.Text(),
+        "How they had shown who they are (amr, RFC 8176), separated by blanks",
+        None,
+    ),
+    (
+        "grants",
         "edition",
         sa.Integer(),
         "How often the person took a part of it back; access tokens of an earlier edition are dead",

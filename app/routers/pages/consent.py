@@ -18,7 +18,7 @@ from app.oauth.errors import AccessDenied, OAuthError
 from app.oauth.scopes import format_scope
 from app.oauth.uris import redirect_target
 from app.routers.authorize import ANSWER_HEADERS, AdmissionDep, broken_request
-from app.routers.browser import BrowserDep, forged, sign_in_of, signed_in
+from app.routers.browser import BrowserDep, as_sign_in, forged, sign_in_of, signed_in
 from app.routers.dependencies import (
     OriginDep,
     ServicesDep,
@@ -93,7 +93,7 @@ async def decide(
         answer = answer_of(form, proposal)
         if decision[0] == "approve" and answer.scopes and not proposal.is_empty:
             address = await approve(
-                tx, services.keys, services.policy, waiting, owner, current.since, origin, answer
+                tx, services.keys, services.policy, waiting, owner, as_sign_in(current), origin, answer
             )
             await record_step_up(
                 tx, proposal, answer.scopes, owner.id, waiting.client_id, waiting.reference, origin

@@ -36,7 +36,7 @@ from app.oauth.errors import AccessDenied, OAuthError
 from app.oauth.features import Feature
 from app.oauth.scopes import format_scope
 from app.routers.authorize import ANSWER_HEADERS, broken_request
-from app.routers.browser import BrowserDep, forged, signed_in
+from app.routers.browser import BrowserDep, as_sign_in, forged, signed_in
 from app.routers.dependencies import (
     OriginDep,
     ServicesDep,
@@ -173,7 +173,7 @@ async def decide(
     try:
         answer = answer_of(form, proposal)
         if decision == "approve" and answer.scopes and not proposal.is_empty:
-            await approve(tx, policy, found, owner, answer, current.since, origin)
+            await approve(tx, policy, found, owner, answer, as_sign_in(current), origin)
             await record_step_up(
                 tx, proposal, answer.scopes, owner.id, device.client_id, device.reference, origin
             )
