@@ -253,8 +253,13 @@ async def test_an_approved_client_is_vouched_for_until_it_says_something_new(wor
     client, admin = await world.register(client_name="Good"), await person(world, "carol", is_admin=True)
     await act(admin, client, "approve")
     assert await _approved(world)
+    asked = await world.authorize(admin, client)
+    page = await admin.get(asked.headers["location"])
+    # People are told, and asked all the same.
+    assert "known to this server" in page.text
     await act(admin, client, "withdraw-approval")
     assert not await _approved(world)
+    assert "known to this server" not in (await admin.get(asked.headers["location"])).text
     await act(admin, client, "approve")
     body = {name: client[name] for name in ("client_id", "redirect_uris", "token_endpoint_auth_method")}
     changed = await world.http.put(
@@ -264,8 +269,9 @@ async def test_an_approved_client_is_vouched_for_until_it_says_something_new(wor
     )
     assert changed.status_code == 200, changed.text
     assert not await _approved(world)
-    assert (await events_of(world, client))[-5:] == [
+    assert (await events_of(world, client))[1:] == [
         "client.approved",
+        "authorization.requested",
         "client.approval_withdrawn",
         "client.approved",
         "client.updated",

@@ -39,7 +39,7 @@ async def show_user(http: Request, tx: TransactionDep, person: ViewerDep) -> Res
         **page_context(person, "users"),
         "user": user,
         "is_self": user.id == person.id,
-        "sessions": [one for one in await store.list_sessions(tx, user.id) if is_alive(one, now)],
+        "sessions": [one for one in await store.list_sessions(tx, user.id) if is_alive(one, now)][:_SHOWN],
         "session_columns": [Column(label) for label in ("Browser", "Signed in", "Last used", "From", "With")],
         "identities": await list_identities(tx, user.id),
         "passkeys": await count_passkeys(tx, user.id),
