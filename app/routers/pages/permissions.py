@@ -12,7 +12,7 @@ from app.routers.services import Services
 
 async def describe(services: Services, proposal: Proposal, resource: str) -> list[dict[str, Any]]:
     """The lines of the page, in the catalogue's order; staying connected has a line of its own there."""
-    tools = await _opened(services, proposal.scopes, resource)
+    tools = await opened_tools(services, proposal.scopes, resource)
     return [
         {
             "name": scope.name,
@@ -36,7 +36,7 @@ def sentences(services: Services, names: tuple[str, ...]) -> list[str]:
     return [scope.sentence for scope in services.policy.catalogue if scope.name in names]
 
 
-async def _opened(services: Services, scopes: tuple[str, ...], resource: str) -> dict[str, list[str]]:
+async def opened_tools(services: Services, scopes: tuple[str, ...], resource: str) -> dict[str, list[str]]:
     """The tools that these scopes open together, each under the scopes that it needs or those that imply them."""
     tools: dict[str, list[str]] = {name: [] for name in scopes}
     server = services.servers.get(resource)

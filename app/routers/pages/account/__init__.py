@@ -2,8 +2,17 @@
 
 from fastapi import APIRouter
 
-from app.routers.pages.account import one_time_codes, passkeys, security, sessions, tool_tester
+from app.routers.pages.account import (
+    activity,
+    apps,
+    one_time_codes,
+    passkeys,
+    security,
+    sessions,
+    tool_tester,
+)
 
 router = APIRouter(prefix="/account", tags=["account"])
-for page in (sessions, security, passkeys, one_time_codes, tool_tester):
+router.add_api_route("", apps.show_apps, methods=["GET"])
+for page in (apps, activity, sessions, security, passkeys, one_time_codes, tool_tester):
     router.include_router(page.router)
