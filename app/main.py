@@ -34,6 +34,7 @@ from app.mcp_server.endpoint import AnyServer, load_server, session_manager
 from app.notifications import listen
 from app.oauth.credentials import Keys
 from app.oauth.features import Feature
+from app.resource_refusals import ResourceRefusals
 from app.resource_server.challenge import Challenges
 from app.resource_server.cross_origin import open_to_browsers
 from app.resource_server.enforcement import enforce
@@ -322,6 +323,7 @@ class _Runtime:
             self._possession_check(services, resource),
             HandleSealer(services.keys.encryption_keys("handles"), self.clock),
             uses.note,
+            ResourceRefusals(services.database, self.clock, path).note,
         )
         # These endpoints stand in front of the application's middleware, and want to know who calls as well.
         proxied: Any = ProxyHeadersMiddleware(

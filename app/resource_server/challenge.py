@@ -84,3 +84,13 @@ def refusal(
         (b"cache-control", b"no-store"),
     ]
     return Challenge(status, [*common, *(headers or [])], encoded)
+
+
+def with_reference(challenge: Challenge, reference: str) -> Challenge:
+    """The same refusal, with the reference under which the operator finds it."""
+    body = json.dumps({**json.loads(challenge.body), "error_reference": reference}).encode()
+    headers = [
+        (name, str(len(body)).encode() if name == b"content-length" else value)
+        for name, value in challenge.headers
+    ]
+    return Challenge(challenge.status, headers, body)

@@ -4,7 +4,8 @@ It reads headers only, and the body only where an operation may need more than t
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp_types import PARSE_ERROR
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.oauth.dpop import DPOP, Presented, WrongBinding, read_presented
 from app.oauth.errors import InvalidDPoPProof
 from app.oauth.uris import LOOPBACK_HOSTS
-from app.resource_server.challenge import Challenge, Challenges, refusal
+from app.resource_server.challenge import Challenge, Challenges, refusal, with_reference
 from app.resource_server.handles import SCOPE_KEY as HANDLES
 from app.resource_server.handles import HandleSealer
 from app.resource_server.operations import (
@@ -27,11 +28,21 @@ from app.resource_server.possession import PossessionCheck, ReplaysUnknown
 from app.resource_server.principal import Principal
 from app.resource_server.requirements import Requirements
 from app.resource_server.revocations import RevocationsUnknown
-from app.resource_server.verifier import Caller, InvalidToken, Verifier
+from app.resource_server.verifier import Caller, InvalidToken, RevokedToken, Verifier
 
 log = logging.getLogger(__name__)
 
 _CREDENTIALS = frozenset({b"authorization", b"dpop"})
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Somebody whose token is one of ours was refused: who, why (for the operator), with which error, from where."""
+
+    principal: Principal
+    reason: str
+    error: str
+    source: str
 
 
 class OriginCheck:
@@ -73,6 +84,7 @@ class BearerGuard:
         possession: lets tokens in that are bound to a key; None where they mean nothing.
         handles: what tools seal their handles with; None where no tool asks for it.
         used: told the grant and the client's address of each call that is let through. Not to fail, nor to wait.
+        noted: told of each refusal of somebody who is known here; returns the reference for the answer, if any.
     """
 
     def __init__(
@@ -87,6 +99,7 @@ class BearerGuard:
         possession: PossessionCheck | None = None,
         handles: HandleSealer | None = None,
         used: Callable[[str, str], None] | None = None,
+        noted: Callable[[Denial], Awaitable[str | None]] | None = None,
     ) -> None:
         self._app = app
         self._verifier = verifier
@@ -98,6 +111,7 @@ class BearerGuard:
         self._possession = possession
         self._handles = handles
         self._used = used
+        self._noted = noted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -107,14 +121,12 @@ class BearerGuard:
         except Disconnected:
             return
         except _Refused as refused:
-            answer = refused.challenge
-            self._refused(answer.status, refused.error)
+            answer = await self._answer(refused, scope)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
             return
         if self._used is not None and (grant_id := caller.principal.grant_id):
-            client = scope.get("client")
-            self._used(grant_id, client[0] if client else "unknown")
+            self._used(grant_id, _source_of(scope))
         if bound and self._possession is not None:
             send = self._possession.with_nonce(send)
         scope["user"] = caller
@@ -127,6 +139,16 @@ class BearerGuard:
             log.info("A stream ended with its token: %s", caller.principal.token_id)
         finally:
             auth_context_var.reset(reset)
+
+    async def _answer(self, refused: "_Refused", scope: Scope) -> Challenge:
+        """Count a refusal; one of somebody who is known here is noted, and its answer says under which reference."""
+        answer = refused.challenge
+        self._refused(answer.status, refused.error)
+        if self._noted is None or refused.denied is None:
+            return answer
+        denied = Denial(*refused.denied, refused.error, _source_of(scope))
+        reference = await self._noted(denied)
+        return with_reference(answer, reference) if reference else answer
 
     def _while_valid(self, token: str, send: Send) -> Send:
         """`send`, but a stream that stays open says nothing more once its token is expired or revoked."""
@@ -175,14 +197,23 @@ class BearerGuard:
         if presented is None or (presented.scheme == DPOP and self._possession is None):
             raise _Refused(self._challenges.unauthenticated(), "unauthenticated")
         dpop = presented.scheme == DPOP
+        principal: Principal | None = None
         try:
             caller = await self._verifier.verify(presented.token)
+            principal = caller.principal
             if dpop or caller.principal.proof_key is not None:
                 await self._check_possession(presented, scope["method"], caller.principal)
+        except RevokedToken as error:
+            answer = self._challenges.invalid_token(str(error), dpop=dpop)
+            raise _Refused(answer, "invalid_token", (error.principal, "revoked")) from None
         except (InvalidToken, WrongBinding) as error:
-            raise _Refused(self._challenges.invalid_token(str(error), dpop=dpop), "invalid_token") from None
+            answer = self._challenges.invalid_token(str(error), dpop=dpop)
+            denied = (principal, "wrong_binding") if principal else None
+            raise _Refused(answer, "invalid_token", denied) from None
         except InvalidDPoPProof as error:
-            raise _Refused(self._challenges.invalid_proof(error), error.error) from None
+            answer = self._challenges.invalid_proof(error)
+            denied = (principal, error.reason or "proof") if principal else None
+            raise _Refused(answer, error.error, denied) from None
         except (RevocationsUnknown, ReplaysUnknown):
             raise _Refused(_UNAVAILABLE, "temporarily_unavailable") from None
         if not caller.principal.allows(*self._required):
@@ -197,8 +228,9 @@ class BearerGuard:
 
     def _insufficient(self, principal: Principal, needed: Iterable[str]) -> "_Refused":
         dpop = principal.proof_key is not None
-        challenge = self._challenges.insufficient_scope(sorted(needed), dpop=dpop)
-        return _Refused(challenge, "insufficient_scope")
+        scopes = sorted(needed)
+        challenge = self._challenges.insufficient_scope(scopes, dpop=dpop)
+        return _Refused(challenge, "insufficient_scope", (principal, f"needs {' '.join(scopes)}"))
 
 
 class _Ended(OSError):
@@ -206,10 +238,18 @@ class _Ended(OSError):
 
 
 class _Refused(Exception):
-    def __init__(self, challenge: Challenge, error: str) -> None:
+    """`denied` is who was refused, where that is known, and why."""
+
+    def __init__(self, challenge: Challenge, error: str, denied: tuple[Principal, str] | None = None) -> None:
         super().__init__(error)
         self.challenge = challenge
         self.error = error
+        self.denied = denied
+
+
+def _source_of(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else "unknown"
 
 
 def _read_headers(scope: Scope) -> tuple[bytes | None, bytes | None, str | None, tuple[str, ...]]:

@@ -24,6 +24,14 @@ class InvalidToken(Exception):
     """The token is unknown, expired, revoked or for another resource (RFC 6750 §3.1); the text says which."""
 
 
+class RevokedToken(InvalidToken):
+    """It is one of ours and would be good; `principal` is whom it spoke for."""
+
+    def __init__(self, principal: Principal) -> None:
+        super().__init__("The access token was revoked.")
+        self.principal = principal
+
+
 class UnknownToken(InvalidToken):
     """It is not one that our issuer signed."""
 
@@ -166,7 +174,7 @@ class AccessTokenVerifier:
         caller = self._reader.read(token, now)
         principal = caller.principal
         if await self._revocations.covers(caller.revocable, now):
-            raise InvalidToken("The access token was revoked.")
+            raise RevokedToken(principal)
         if caller.lacks_props and self._find_props is not None:
             caller.principal = replace(principal, props=await self._find_props(principal.grant_id or ""))
             caller.lacks_props = False
