@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from playwright.async_api import expect
 
+from tests.browser.scenes_account import ACCOUNT_SCENES
 from tests.browser.scenes_admin import ADMIN_SCENES
 from tests.browser.scenes_factors import FACTOR_SCENES
 from tests.browser.scenes_tools import TOOL_SCENES
@@ -178,6 +179,7 @@ SCENES: tuple[Scene, ...] = (
     nothing_there,
     sign_out,
     signed_out,
+    *ACCOUNT_SCENES,
     *ADMIN_SCENES,
     *FACTOR_SCENES,
     *TOOL_SCENES,

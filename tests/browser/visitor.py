@@ -19,6 +19,7 @@ from app.accounts.store import find_user_by_username
 from app.audit import Origin
 from app.database import Database, Transaction
 from app.oauth.credentials import mint_id
+from tests.browser.connected import connect
 from tests.support.process import ServerProcess
 from tests.support.world import CHALLENGE, PASSWORD, QUICK
 
@@ -78,6 +79,11 @@ class Site:
                 now = datetime.now(UTC)
                 passkey = Passkey(mint_id(""), user.id, "AA", 0, name, [], "", len(name) > 10, now)
                 await factor_store.add_passkey(tx, passkey)
+
+    async def connect(self, username: str, *names: str) -> None:
+        """Let apps with these names act for somebody."""
+        async with self._transaction() as tx:
+            await connect(tx, username, f"{self.url}/mcp", *names)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
