@@ -194,3 +194,47 @@ async def find_referenced(transaction: Transaction, reference: str) -> AuditEven
         await transaction.execute(statement.order_by(names_client, table.at.desc(), table.id.desc()).limit(1))
     ).one_or_none()
     return AuditEvent(**row._mapping) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events: those that fulfil everything that is set. A person is found as the one concerned and as the
+    operator who acted; `until` is left out itself.
+    """
+
+    refused: bool | None = None
+    event: str | None = None
+    person: str | None = None
+    client_id: str | None = None
+    grant_id: str | None = None
+    source: str | None = None
+    reference: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def search_events(
+    transaction: Transaction, wanted: Wanted, limit: int, before: tuple[datetime, int] | None = None
+) -> Sequence[AuditEvent]:
+    """Events, the newest first.
+
+    Args:
+        before: the time and number of an event; those that come after it in this order follow.
+    """
+    c = audit_events.c
+    statement = sa.select(audit_events).order_by(c.at.desc(), c.id.desc()).limit(limit)
+    if wanted.refused is not None:
+        statement = statement.where(REFUSED if wanted.refused else c.outcome == "ok")
+    for column in (c.event, c.client_id, c.grant_id, c.source, c.reference):
+        if (value := getattr(wanted, column.name)) is not None:
+            statement = statement.where(column == value)
+    if wanted.person is not None:
+        statement = statement.where(sa.or_(c.user_id == wanted.person, c.actor_id == wanted.person))
+    if wanted.since is not None:
+        statement = statement.where(c.at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(c.at < wanted.until)
+    if before is not None:
+        at, number = sa.literal(before[0], UTCDateTime), sa.literal(before[1])
+        statement = statement.where(sa.tuple_(c.at, c.id) < sa.tuple_(at, number))
+    return [AuditEvent(**row._mapping) for row in await transaction.execute(statement)]

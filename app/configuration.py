@@ -28,6 +28,7 @@ def policy_of(settings: Settings) -> Policy:
         client_document_hosts=_hosts(settings),
         private_use_schemes=PRIVATE_USE_SCHEMES | set(settings.redirect_schemes),
         refresh_retry_window=timedelta(seconds=settings.refresh_retry_seconds),
+        audit_lifetime=timedelta(days=settings.audit_days) if settings.audit_days else None,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from app.accounts.housekeeping import LEFTOVERS as OF_PEOPLE
-from app.audit import Origin
+from app.audit import Origin, audit_events
 from app.authorization_server import housekeeping
 from app.authorization_server.policy import Policy
 from app.database import Database, Transaction
@@ -20,9 +20,15 @@ def steps(policy: Policy, origin: Origin) -> Mapping[str, Step]:
 
     return {
         **{leftovers.table.name: of(leftovers) for leftovers in (*housekeeping.LEFTOVERS, *OF_PEOPLE)},
+        **{leftovers.table.name: of(leftovers) for leftovers in _old_events(policy)},
         "unused_clients": lambda tx: housekeeping.remove_unused_clients(tx, policy, origin),
         "unused_documents": lambda tx: housekeeping.remove_unused_documents(tx, origin),
     }
+
+
+def _old_events(policy: Policy) -> tuple[Leftovers, ...]:
+    lifetime = policy.audit_lifetime
+    return (Leftovers(audit_events, lambda now: audit_events.c.at < now - lifetime),) if lifetime else ()
 
 
 async def purge(

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     registration: Literal["open", "token", "closed"] = "open"
     registration_cap: int = Field(default=10_000, ge=1)
     registration_unused_days: int = Field(default=30, ge=1)
+    audit_days: int = Field(default=365, ge=0)
     require_pushed_requests: bool = False
     dpop_nonces: bool = False
     scopes: tuple[ScopeSetting, ...] = ()

@@ -1,6 +1,6 @@
 """Every statement about people and sessions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -82,6 +82,12 @@ async def note_identity_used(tx: Transaction, identity: Identity, now: datetime)
     """Remember when an issuer last vouched for someone."""
     same = sa.and_(identities.c.issuer == identity.issuer, identities.c.subject == identity.subject)
     await tx.execute(sa.update(identities).where(same).values(last_used_at=now))
+
+
+async def list_usernames(tx: Transaction, ids: Collection[str]) -> Mapping[str, str]:
+    """The names to sign in with, by id; people who were deleted are missing."""
+    rows = await tx.execute(sa.select(users.c.id, users.c.username).where(users.c.id.in_(ids)))
+    return {row.id: row.username for row in rows}
 
 
 async def list_users(tx: Transaction) -> Sequence[User]:

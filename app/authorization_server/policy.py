@@ -80,6 +80,8 @@ class Policy:
     catalogue: tuple[Scope, ...] = CATALOGUE
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
     require_pushed_requests: bool = False
+    # How long what happened is kept on record; None for ever.
+    audit_lifetime: timedelta | None = timedelta(days=365)
     dpop_nonces: bool = False
 
     def has(self, feature: Feature) -> bool:

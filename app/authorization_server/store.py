@@ -1,6 +1,6 @@
 """Statements about clients, authorization requests, signing keys."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,13 @@ async def find_client(tx: Transaction, client_id: str) -> Client | None:
         return None
     row = (await tx.execute(sa.select(clients).where(clients.c.client_id == client_id))).one_or_none()
     return Client(**row._mapping) if row else None
+
+
+async def list_client_names(tx: Transaction, client_ids: Collection[str]) -> Mapping[str, str]:
+    """What these clients are called, by id; those that are gone are missing."""
+    columns = (clients.c.client_id, clients.c.client_name)
+    rows = await tx.execute(sa.select(*columns).where(clients.c.client_id.in_(client_ids)))
+    return {row.client_id: row.client_name or row.client_id for row in rows}
 
 
 async def hold_client(tx: Transaction, client_id: str) -> Client | None:

@@ -7,7 +7,7 @@ import logging
 
 import typer
 
-from app.cli import client_creation, clients, grants, initial_access_tokens, keys, purge, serve, users
+from app.cli import audit, client_creation, clients, grants, initial_access_tokens, keys, purge, serve, users
 
 cli = typer.Typer(
     name="ostiary",
@@ -19,6 +19,7 @@ cli = typer.Typer(
 cli.command()(serve.serve)
 cli.command()(serve.migrate)
 cli.command()(purge.purge)
+cli.command()(audit.audit)
 cli.add_typer(users.commands, name="users")
 cli.add_typer(clients.commands, name="clients")
 clients.commands.command("create")(client_creation.create)

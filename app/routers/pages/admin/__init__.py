@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.routers.pages.admin import client, client_actions, clients, grants, keys, user, users
+from app.routers.pages.admin import audit, client, client_actions, clients, grants, keys, user, users
 
 router = APIRouter(prefix="/admin", tags=["admin"])
-for page in (clients, client, client_actions, grants, users, user, keys):
+for page in (clients, client, client_actions, grants, users, user, keys, audit):
     router.include_router(page.router)
