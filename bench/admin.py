@@ -32,6 +32,12 @@ PAGES = {
     "clients that are connected": "/admin/clients?state=live",
     "clients that nobody used": "/admin/clients?state=never",
     "clients that are documents": "/admin/clients?came=document",
+    "one client with a long history": "/admin/clients/client?id=client_c4ca4238a0b923820dcc509a6f75849b",
+    "grants": "/admin/grants",
+    "grants of a person": "/admin/grants?person=person7",
+    "grants that hold": "/admin/grants?state=live",
+    "people": "/admin/users",
+    "people, a word": "/admin/users?q=person77",
     "60,000 alike": "/admin/clients?alike=38c66b824d5769e42c3866005296525b",
 }
 _LIMIT = 0.2

@@ -12,7 +12,7 @@ from app.purge import purge
 from tests.front_channel import Standing, assert_html, change
 from tests.support.world import World, answer_of
 from tests.test_admin_clients import HOSTILE, rows_of
-from tests.working_pages import person, press
+from tests.working_pages import form_to, person, press
 
 pytest_plugins = ["tests.standing"]
 ONE = "/admin/clients/client"
@@ -282,7 +282,11 @@ async def test_an_approved_client_is_vouched_for_until_it_says_something_new(wor
 async def test_an_approved_client_never_goes_by_itself(world: World) -> None:
     good, _other = await world.register(client_name="Good"), await world.register(client_name="Other")
     admin = await person(world, "carol", is_admin=True)
-    await act(admin, good, "approve")
+    form = form_to((await admin.get(page_of(good))).text, "/admin/clients/approve")
+    for _ in range(2):  # pressed twice
+        data = {**form.fields, "client_id": good["client_id"]}
+        assert (await admin.post(form.action, data=data)).status_code == 303
+    assert (await events_of(world, good)).count("client.approved") == 1
     world.clock.advance(days=400)
     await purge(world.database, world.services.policy, Origin(world.clock.now(), "test"))
     assert [row["client_name"] for row in await world.rows("SELECT client_name FROM clients")] == ["Good"]

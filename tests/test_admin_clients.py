@@ -197,3 +197,60 @@ async def _standing_admin(standing: Standing) -> httpx2.AsyncClient:
     if not await standing.world.rows("SELECT id FROM users WHERE username = 'carol'"):
         await standing.world.create_user("carol", is_admin=True)
     return await standing.world.signed_in_browser("carol")
+
+
+async def test_a_page_ends_early_where_most_was_shown_already(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.authorization_server.client_search._AT_ONCE", 3)
+    monkeypatch.setattr("app.authorization_server.client_search._MOST_WALKED", 6)
+    for name in ("Oldest", *["Again"] * 20, "Newest"):
+        world.clock.advance(minutes=1)
+        await world.register(client_name=name)
+    admin = await admin_of(world)
+    page, told = await admin.get(CLIENTS), []
+    for _ in range(9):
+        told += [row.split()[0] for row in rows_of(page)]
+        if 'rel="next"' not in page.text:
+            break
+        page = await admin.get(link_to(page, "Older"))
+    assert told == ["Newest", "Again", "Oldest"]
+    # By name they stand together, and are passed over at once.
+    by_name = await admin.get(f"{CLIENTS}?sort=name")
+    assert [row.split()[0] for row in rows_of(by_name)] == ["Again", "Newest", "Oldest"]
+
+
+async def test_a_name_that_clients_without_one_have_is_their_id(world: World) -> None:
+    client = await world.register(client_name=None)
+    await world.tokens(client)
+    admin = await admin_of(world)
+    assert client["client_id"] in rows_of(await admin.get(f"{CLIENTS}?sort=name"))[0]
+    assert client["client_id"] in rows_of(await admin.get(f"/admin/grants?client={client['client_id']}"))[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [("", 2), ("person=alice", 1), ("person=nobody", 0), ("state=live", 1), ("client=x", 0)],
+)
+async def test_grants_are_filtered(world: World, query: str, count: int) -> None:
+    admin = await admin_of(world)
+    client = await world.register()
+    tokens = await world.tokens(client)
+    await world.tokens(client, "carol")
+    await world.revoke(client, tokens["refresh_token"])
+    page = await admin.get(f"/admin/grants?{query}")
+    assert page.text.count("<tr") - 1 == count if count else "No grant here" in page.text
+
+
+async def test_grants_go_on_page_by_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.routers.pages.admin.grants.PAGE", 2)
+    client = await world.register()
+    for _ in range(3):
+        await world.tokens(client)
+    admin = await admin_of(world)
+    page = await admin.get("/admin/grants")
+    rest = await admin.get(link_to(page, "Older"))
+    assert [len(rows_of(one)) for one in (page, rest)] == [2, 1]
+    assert len({row.split("grant_")[1][:20] for one in (page, rest) for row in rows_of(one)}) == 3
+    for query in ("state=dead", "after=x", "person=%00", "client=a&client=b"):
+        assert_html(await admin.get(f"/admin/grants?{query}"), 400)

@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from app.audit import Origin
+from app.authorization_server import keys
+from app.database import Database
 from app.oauth import jwt
+from app.oauth.credentials import Keys
 from tests.command_line import assert_refused, command_line
 from tests.front_channel import assert_html, change
 from tests.support.world import World
@@ -20,10 +25,10 @@ async def published(world: World) -> list[str]:
     return [key["kid"] for key in (await world.http.get("/.well-known/jwks.json")).json()["keys"]]
 
 
-async def learned(world: World, keys: int) -> list[str]:
+async def learned(world: World, number: int) -> list[str]:
     """The ids, once this process knows so many."""
     for _ in range(500):
-        if len(found := await published(world)) == keys:
+        if len(found := await published(world)) == number:
             return found
         await asyncio.sleep(0.01)
     raise AssertionError(f"there are {len(found)} keys")
@@ -139,3 +144,32 @@ async def test_a_clock_that_is_behind_signs_with_the_only_key(world: World) -> N
     world.clock.advance(hours=-1)
     held = world.services.signing_keys
     assert held.signing_at(world.clock.now()).kid in held.verification
+
+
+async def test_keys_are_read_again_without_news_and_survive_an_outage(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.authorization_server.keys._READ_AGAIN_EVERY", timedelta(milliseconds=5))
+    held, services = world.services.signing_keys, world.services
+    before = dict(held.verification)
+    wrong = Keys("another secret key of the tests, as long")
+    task = asyncio.create_task(keys.follow(held, services.database, wrong, world.clock, asyncio.Event()))
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if told := "could not be read again" in caplog.text:
+            break
+    assert told
+    assert held.verification == before
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    task = asyncio.create_task(
+        keys.follow(held, services.database, services.keys, world.clock, asyncio.Event())
+    )
+    # Behind the back of every process, as another replica does it whose news were missed.
+    other = Database(world.settings.database_url)
+    async with other.transaction() as tx:
+        await keys.rotate(tx, services.keys, Origin(world.clock.now(), "test"))
+    await other.close()
+    assert len(await learned(world, 2)) == 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
