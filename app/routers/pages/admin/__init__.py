@@ -2,8 +2,20 @@
 
 from fastapi import APIRouter
 
-from app.routers.pages.admin import audit, client, client_actions, clients, grants, keys, user, users
+from app.routers.pages.admin import (
+    audit,
+    client,
+    client_actions,
+    clients,
+    grants,
+    keys,
+    overview,
+    user,
+    users,
+)
 
 router = APIRouter(prefix="/admin", tags=["admin"])
+# FastAPI includes no router whose path is empty.
+router.add_api_route("", overview.show_overview, methods=["GET"])
 for page in (clients, client, client_actions, grants, users, user, keys, audit):
     router.include_router(page.router)
