@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import httpx2
 import sqlalchemy as sa
 
+from app.authorization_server import store
+from app.authorization_server.client_snapshot import snapshot_of
 from tests.support.world import REDIRECT_URI, World, answer_of
 
 # What RFC 6749 §4.1.2.1 lets an error_description be made of.
@@ -116,3 +118,11 @@ async def one_refusal_on_record(world: World, secrets: Mapping[str, str]) -> Asy
     assert added[0]["reason"]
     for value in secrets.values():
         assert value not in str(added[0])
+
+
+async def good_consent_token(world: World, session: str, request_id: str, client_id: str, scope: str) -> str:
+    """The token of the consent page's form, which no page handed out."""
+    async with world.database.reading() as tx:
+        client = await store.find_client(tx, client_id)
+    assert client is not None
+    return world.services.keys.form_token("consent", session, request_id, snapshot_of(client), scope)

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from app.audit import Origin
 from tests.support.internet import HOST, PUBLIC, URL, Internet, answer, ask, document, drip, is_page, reasons
 from tests.support.world import REDIRECT_URI, World
 
@@ -228,3 +229,11 @@ async def test_a_client_that_only_refreshes_is_read_again_and_not_cut_off(
         with anyio.fail_after(5):
             while str(world.clock.now().date()) not in str((await world.rows(fetched))[0]["at"]):
                 await anyio.lowlevel.checkpoint()
+
+
+async def test_cim_19_whoever_comes_late_finds_what_was_read(world: World, internet: Internet) -> None:
+    """Both found that the document has to be read, one after the other got to it."""
+    documents, origin = world.services.client_documents, Origin(world.clock.now(), "203.0.113.7")
+    await documents.fetch(URL, origin)
+    await documents.fetch(URL, origin)
+    assert internet.connections == [PUBLIC]

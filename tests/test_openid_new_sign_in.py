@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.authorization_server.authentication import PROMPTS
-from tests.front_channel import assert_html, assert_page, change, is_consent, no_effect
+from tests.front_channel import assert_html, assert_page, change, good_consent_token, is_consent, no_effect
 from tests.support.world import World, answer_of, forms_of
 from tests.test_access_tokens import segments
 from tests.test_openid_requests import OPENID, fields_of
@@ -84,7 +84,7 @@ async def test_the_old_session_approves_nothing_even_with_a_good_form(world: Wor
     asked = await world.authorize(browser, client, prompt="login")
     request_id = asked.headers["location"].partition("request=")[2]
     session = (await world.rows("SELECT id_hash FROM sessions"))[0]["id_hash"]
-    token = world.services.keys.form_token("consent", session, request_id, client["client_name"], SCOPE)
+    token = await good_consent_token(world, session, request_id, client["client_id"], SCOPE)
     async with no_effect(world):
         answer = await browser.post(
             f"/consent/{request_id}", data={"csrf_token": token, "decision": "approve"}

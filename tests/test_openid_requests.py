@@ -14,6 +14,7 @@ from tests.front_channel import (
     assert_html,
     assert_page,
     assert_redirect_error,
+    good_consent_token,
     is_consent,
     no_effect,
     one_refusal_on_record,
@@ -267,7 +268,7 @@ async def test_nobody_else_approves_what_the_hint_keeps_for_one_person(world: Wo
             "SELECT id_hash FROM sessions JOIN users ON users.id = user_id WHERE username = 'alice'"
         )
     ]
-    token = world.services.keys.form_token("consent", session, request_id, client["client_name"], OPENID)
+    token = await good_consent_token(world, session, request_id, client["client_id"], OPENID)
     async with no_effect(world):
         answer = await browser.post(
             f"/consent/{request_id}", data={"csrf_token": token, "decision": "approve"}

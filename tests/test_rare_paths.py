@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from app.audit import Origin
 from app.authorization_server import grant_store, revocation, store
 from app.authorization_server import keys as signing_keys
+from app.authorization_server.authorization import AlreadyAnswered, approve, deny
 from app.authorization_server.flights import Flights
 from app.authorization_server.props import UnreadableProps, open_props, seal_props
 from app.authorization_server.public_addresses import is_loopback_address
-from app.authorization_server.tables import clients
+from app.authorization_server.records import AuthorizationRequest, ResourceOwner
+from app.authorization_server.tables import authorization_requests, clients
 from app.oauth.credentials import Keys
 from app.oauth.uris import InvalidURI, check_redirect_uri
 from app.resource_server import verifier
@@ -170,3 +172,20 @@ async def test_grants_are_listed_by_person_and_by_client(world: World) -> None:
             bob.id
         ]
         assert len(await grant_store.list_grants(tx, 9, 0, client_id=client["client_id"])) == 2
+
+
+async def test_a_question_is_answered_once_whatever_was_read_before(world: World) -> None:
+    """Two answers that both found it unanswered: the second is told so by the database."""
+    address = (await world.authorize(world.browser(), await world.register())).headers["location"]
+    origin, policy, keys = Origin(world.clock.now(), "test"), world.services.policy, world.services.keys
+    owner = ResourceOwner((await world.rows("SELECT id FROM users"))[0]["id"], "alice", "Alice", None)
+    async with world.database.transaction() as tx:
+        wanted = authorization_requests.c.id == address.partition("request=")[2]
+        row = (await tx.execute(sa.select(authorization_requests).where(wanted))).one()
+        request = AuthorizationRequest(**row._mapping)
+        await deny(tx, policy, request, owner, origin)
+        with pytest.raises(AlreadyAnswered):
+            await deny(tx, policy, request, owner, origin)
+        with pytest.raises(AlreadyAnswered):
+            await approve(tx, keys, policy, request, owner, origin.now, origin, ("mcp",))
+    assert await world.rows("SELECT id FROM grants") == []

@@ -223,10 +223,12 @@ class _Pinned(httpcore2.AsyncNetworkBackend):
         failure: Exception = httpcore2.ConnectError(host)
         for address in self._addresses:
             try:
-                stream = await self._backend.connect_tcp(
-                    address, port, timeout or _CONNECT_SECONDS, local_address, socket_options
+                return _Measured(
+                    await self._backend.connect_tcp(
+                        address, port, timeout or _CONNECT_SECONDS, local_address, socket_options
+                    ),
+                    self._most,
                 )
-                return _Measured(stream, self._most)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure

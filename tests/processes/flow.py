@@ -36,7 +36,9 @@ def connections(address: str | None = None, **headers: str) -> httpx2.AsyncClien
     number = next(_addresses)
     address = address or f"203.0.{113 + number // 250}.{number % 250 + 1}"
     headers = {"x-forwarded-for": address, **headers}
-    return httpx2.AsyncClient(headers=headers, timeout=SECONDS, trust_env=False)
+    # The server closes what was idle for five seconds. Whoever uses it in that moment gets no answer at all.
+    limits = httpx2.Limits(keepalive_expiry=2)
+    return httpx2.AsyncClient(headers=headers, timeout=SECONDS, trust_env=False, limits=limits)
 
 
 def new_browser() -> httpx2.AsyncClient:
