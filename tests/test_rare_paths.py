@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from app.audit import Origin
 from app.authorization_server import grant_store, revocation, store
 from app.authorization_server import keys as signing_keys
+from app.authorization_server.authentication import SignIn
 from app.authorization_server.authorization import AlreadyAnswered, approve, deny
 from app.authorization_server.flights import Flights
 from app.authorization_server.props import UnreadableProps, open_props, seal_props
 from app.authorization_server.public_addresses import is_loopback_address
-from app.authorization_server.records import AuthorizationRequest, ResourceOwner
+from app.authorization_server.records import Answer, AuthorizationRequest, ResourceOwner
 from app.authorization_server.tables import authorization_requests, clients
 from app.oauth.credentials import Keys
 from app.oauth.uris import InvalidURI, check_redirect_uri
@@ -187,5 +188,7 @@ async def test_a_question_is_answered_once_whatever_was_read_before(world: World
         with pytest.raises(AlreadyAnswered):
             await deny(tx, policy, request, owner, origin)
         with pytest.raises(AlreadyAnswered):
-            await approve(tx, keys, policy, request, owner, origin.now, origin, ("mcp",))
+            await approve(
+                tx, keys, policy, request, owner, SignIn(owner.id, origin.now), origin, Answer(("mcp",))
+            )
     assert await world.rows("SELECT id FROM grants") == []
