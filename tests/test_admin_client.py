@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from app.audit import Origin
-from app.purge import purge
+from app.authorization_server.housekeeping import remove_unused_clients
 from tests.front_channel import Standing, assert_html, change
 from tests.support.world import World, answer_of
 from tests.test_admin_clients import HOSTILE, rows_of
@@ -159,10 +159,8 @@ async def test_the_page_tells_how_grants_and_tokens_stand(world: World) -> None:
     assert "Live grants 1" in text
     assert "Refresh tokens that work 1" in text
     assert "Revoked grants 1" in text
-    assert [("revoked: client" in row, "live" in row) for row in rows_of(page)] == [
-        (True, False),
-        (False, True),
-    ]
+    stand = sorted(("revoked: client" in row, "live" in row) for row in rows_of(page))
+    assert stand == [(False, True), (True, False)]
 
 
 async def test_a_hostile_client_is_shown_and_does_nothing(standing: Standing) -> None:
@@ -223,7 +221,7 @@ async def test_a_deleted_client_is_gone_and_its_history_stays(world: World) -> N
     assert await world.rows("SELECT * FROM clients") == []
     assert (await world.call(tokens["access_token"])).status_code == 401
     told = steps_of(await admin.get(page_of(client)))
-    assert told[0].startswith("Deleted")
+    assert any(step.startswith("Deleted") for step in told)
     assert told[-1].startswith("Registered")
 
 
@@ -288,7 +286,8 @@ async def test_an_approved_client_never_goes_by_itself(world: World) -> None:
         assert (await admin.post(form.action, data=data)).status_code == 303
     assert (await events_of(world, good)).count("client.approved") == 1
     world.clock.advance(days=400)
-    await purge(world.database, world.services.policy, Origin(world.clock.now(), "test"))
+    async with world.database.transaction() as tx:
+        await remove_unused_clients(tx, world.services.policy, Origin(world.clock.now(), "test"))
     assert [row["client_name"] for row in await world.rows("SELECT client_name FROM clients")] == ["Good"]
 
 
