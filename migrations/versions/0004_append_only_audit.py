@@ -19,7 +19,7 @@ _INDEXES = (
     ("refused", ["at"], "outcome != 'ok'"),
 )
 _CHANGED = "audit events are never changed"
-_TOO_YOUNG = "audit events of the last day are not removed"
+_TOO_YOUNG = "audit events of the last twelve hours are not removed"
 # A migration that makes the table anew on SQLite (`batch_alter_table` with `recreate`) has to make these anew too.
 _SQLITE = (
     f"""
@@ -27,7 +27,7 @@ _SQLITE = (
     BEGIN SELECT RAISE(ABORT, '{_CHANGED}'); END
     """,
     f"""
-    CREATE TRIGGER audit_events_stay BEFORE DELETE ON audit_events WHEN OLD.at > datetime('now', '-1 day')
+    CREATE TRIGGER audit_events_stay BEFORE DELETE ON audit_events WHEN OLD.at > datetime('now', '-12 hours')
     BEGIN SELECT RAISE(ABORT, '{_TOO_YOUNG}'); END
     """,
 )
@@ -37,7 +37,7 @@ _POSTGRESQL = (
     BEGIN
       IF TG_OP = 'UPDATE' THEN
         RAISE EXCEPTION '{_CHANGED}' USING ERRCODE = 'restrict_violation';
-      ELSIF OLD.at > now() - interval '1 day' THEN
+      ELSIF OLD.at > now() - interval '12 hours' THEN
         RAISE EXCEPTION '{_TOO_YOUNG}' USING ERRCODE = 'restrict_violation';
       END IF;
       RETURN OLD;
