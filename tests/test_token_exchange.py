@@ -171,6 +171,23 @@ async def test_a_token_of_another_app_is_not_exchanged(world: World) -> None:
     await refused(world, exchange(world, mine, token), 400, "invalid_request")
 
 
+async def test_a_client_that_can_not_prove_to_be_the_operators_exchanges_no_token_of_another(
+    world: World,
+) -> None:
+    """Anyone can name the id of a public client."""
+    theirs, named = (
+        await world.register(grant_types=GRANT_TYPES),
+        await world.register(grant_types=GRANT_TYPES),
+    )
+    await change(
+        world, "UPDATE clients SET registration = 'manual' WHERE client_id = :id", id=named["client_id"]
+    )
+    own = await exchange(world, named, (await world.tokens(named))["access_token"])
+    assert own.status_code == 200, own.text
+    token = (await world.tokens(theirs))["access_token"]
+    await refused(world, exchange(world, named, token), 400, "invalid_request")
+
+
 @pytest.mark.parametrize("end", ["expired", "revoked", "grant revoked", "user disabled", "refresh token"])
 async def test_a_token_that_is_not_good_is_not_exchanged(world: World, end: str) -> None:
     client = await world.register(grant_types=GRANT_TYPES)
@@ -193,7 +210,11 @@ async def test_switched_off_it_is_neither_told_nor_done(make_world: Callable[...
     world = await make_world(features_off="token_exchange")
     metadata = (await world.http.get("/.well-known/oauth-authorization-server")).json()
     assert GRANT_TYPE not in metadata["grant_types_supported"]
-    body = {"redirect_uris": ["http://127.0.0.1/cb"], "grant_types": GRANT_TYPES}
+    body: dict[str, Any] = {"redirect_uris": ["http://127.0.0.1/cb"], "grant_types": GRANT_TYPES}
+    answer = await world.http.post("/oauth/register", json=body)
+    assert answer.status_code == 201, answer.text
+    assert GRANT_TYPE not in answer.json()["grant_types"], "RFC 7591 §3.2.1: told what it got"
+    body["grant_types"] = [GRANT_TYPE]
     answer = await world.http.post("/oauth/register", json=body)
     assert (answer.status_code, GRANT_TYPE in answer.json()["grant_types"]) == (201, False)
     client = await world.register()
