@@ -29,7 +29,7 @@ class DatabaseReplays:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def spend(self, identifier: str, expires_at: datetime) -> bool:
+    async def spend(self, _key: str, identifier: str, expires_at: datetime) -> bool:
         """See `ReplayGuard.spend`."""
         try:
             async with self._database.transaction() as tx:
