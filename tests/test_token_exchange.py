@@ -210,11 +210,7 @@ async def test_switched_off_it_is_neither_told_nor_done(make_world: Callable[...
     world = await make_world(features_off="token_exchange")
     metadata = (await world.http.get("/.well-known/oauth-authorization-server")).json()
     assert GRANT_TYPE not in metadata["grant_types_supported"]
-    body: dict[str, Any] = {"redirect_uris": ["http://127.0.0.1/cb"], "grant_types": GRANT_TYPES}
-    answer = await world.http.post("/oauth/register", json=body)
-    assert answer.status_code == 201, answer.text
-    assert GRANT_TYPE not in answer.json()["grant_types"], "RFC 7591 §3.2.1: told what it got"
-    body["grant_types"] = [GRANT_TYPE]
+    body = {"redirect_uris": ["http://127.0.0.1/cb"], "grant_types": GRANT_TYPES}
     answer = await world.http.post("/oauth/register", json=body)
     assert (answer.status_code, GRANT_TYPE in answer.json()["grant_types"]) == (201, False)
     client = await world.register()
