@@ -207,15 +207,23 @@ class Hooks:
             raise BrokenHook("on_token_issue set a lifetime below a second.")
         return changes
 
-    async def bearer(self, token: str, resource: str) -> ForeignCaller | None:
+    async def bearer(self, token: str, resource: str, issuer: str) -> ForeignCaller | None:
         """Ask who calls with a token that is not ours.
+
+        Args:
+            issuer: ours.
 
         Raises:
             TemporarilyUnavailable: the hook took too long.
+            BrokenHook: it named our issuer, or a time without a zone.
         """
         if self.on_bearer is None:
             return None
         caller: ForeignCaller | None = await _ask(self.on_bearer(token, resource), ForeignCaller, type(None))
+        if caller is not None and caller.issuer == issuer:
+            raise BrokenHook("on_bearer named our issuer, for which this server alone speaks.")
+        if caller is not None and caller.expires_at.tzinfo is None:
+            raise BrokenHook("on_bearer set expires_at without a time zone.")
         return caller
 
     async def error(self, failure: Failure) -> ErrorChanges:

@@ -29,7 +29,7 @@ class DatabaseReplays:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def spend(self, identifier: str, expires_at: datetime) -> bool:
+    async def spend(self, _key: str, identifier: str, expires_at: datetime) -> bool:
         """See `ReplayGuard.spend`."""
         try:
             async with self._database.transaction() as tx:
@@ -82,12 +82,12 @@ def find_props(database: Database, keys: Keys) -> FindProps:
     return find
 
 
-def find_foreign(hooks: Hooks, resource: str, catalogue: tuple[Scope, ...]) -> FindForeign:
+def find_foreign(hooks: Hooks, resource: str, issuer: str, catalogue: tuple[Scope, ...]) -> FindForeign:
     """The callers that the operator's `on_bearer` knows."""
 
     async def find(token: str) -> Principal | None:
         try:
-            caller = await hooks.bearer(token, resource)
+            caller = await hooks.bearer(token, resource, issuer)
         except TemporarilyUnavailable as error:
             raise RevocationsUnknown from error
         return _principal(caller, catalogue) if caller is not None else None

@@ -306,7 +306,7 @@ class _Runtime:
             find_props(services.database, services.keys),
         )
         if services.hooks.on_bearer is not None:
-            find = find_foreign(services.hooks, resource.url, self.policy.catalogue)
+            find = find_foreign(services.hooks, resource.url, issuer, self.policy.catalogue)
             verifier = ForeignTokens(verifier, issuer, resource.url, find, self.clock)
         guard = BearerGuard(
             endpoint,

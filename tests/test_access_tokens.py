@@ -14,6 +14,7 @@ from joserfc import jwt as jose
 from joserfc.jwk import ECKey, OctKey
 
 from app.oauth import jwt
+from app.resource_server.verifier import AccessTokenReader, UnknownToken
 from tests.support.world import World, mcp_call, mcp_headers
 
 
@@ -91,6 +92,22 @@ async def test_a_token_signed_by_the_server_key_is_accepted(world: World) -> Non
     answer = await world.call(jwt.sign(claims, signing_key(world), "at+jwt"))
 
     assert answer.status_code == 200, answer.text
+
+
+async def test_a_token_that_was_taken_before_falls_when_its_key_is_withdrawn(world: World) -> None:
+    """What is remembered of a token is worth no more than the key that signed it."""
+    claims = segments((await world.tokens(await world.register()))["access_token"])[1]
+    stolen = jwt.generate_signing_key()
+    token = jwt.sign(claims, stolen, "at+jwt")
+    keys = {stolen.kid: jwt.VerificationKey(stolen.kid, stolen.key)}
+    settings = world.settings
+    reader = AccessTokenReader(settings.public_url, settings.resource, lambda: keys)
+    assert reader.read(token, world.clock.now()) is reader.read(token, world.clock.now())
+
+    del keys[stolen.kid]
+
+    with pytest.raises(UnknownToken):
+        reader.read(token, world.clock.now())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app import hooks
-from app.hooks import ForeignCaller
+from app.hooks import BrokenHook, ForeignCaller
 from app.resource_server.foreign import ForeignTokens
 from app.resource_server.principal import Principal, User
 from app.resource_server.verifier import Caller, UnknownToken
@@ -109,6 +109,26 @@ async def test_a_slow_or_broken_hook_lets_nobody_in(
     slow = await world.call("slow", "props")
     assert (slow.status_code, slow.headers["retry-after"]) == (503, "2")
     assert (await world.call("broken", "props")).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param({"issuer": "http://localhost:8000"}, "our issuer", id="our issuer"),
+        pytest.param({"expires_at": datetime(2026, 11, 22, 13)}, "time zone", id="no zone"),  # noqa: DTZ001
+    ],
+)
+async def test_a_hook_that_names_nobody_foreign_or_no_instant_is_broken(
+    make_hooked: MakeWorld, module: ModuleType, changes: dict[str, Any], told: str
+) -> None:
+    async def on_bearer(token: str, resource: str) -> ForeignCaller:
+        return foreign(**changes)
+
+    module.on_bearer = on_bearer  # type: ignore[attr-defined]
+    world = await make_hooked()
+    assert (await world.call("theirs", "props")).status_code == 500
+    with pytest.raises(BrokenHook, match=told):
+        await world.services.hooks.bearer("theirs", world.settings.resource, world.settings.public_url)
 
 
 async def test_only_so_many_foreign_callers_are_remembered() -> None:

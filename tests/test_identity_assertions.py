@@ -184,6 +184,12 @@ async def test_an_account_is_linked_by_an_address_that_the_issuer_verified(
         assert await world.rows("SELECT * FROM identities WHERE subject = :mark", mark=mark) == []
 
 
+@pytest.mark.parametrize("email", ["a\x00@corp.example", "\ud800@corp.example", "a\r\n@corp.example"])
+async def test_an_address_that_can_not_be_shown_names_nobody(enterprise: Enterprise, email: str) -> None:
+    assertion = enterprise.assertion(iss=STRICT, sub="unshowable", email=email, email_verified=True)
+    await refused(enterprise.world, enterprise.present(assertion), 400, "invalid_grant")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -88,6 +88,23 @@ async def test_fifty_at_once_are_one_fetch(key_sets: KeySets, internet: Internet
     assert len(internet.connections) == 1
 
 
+async def test_a_set_that_is_forgotten_while_it_is_read_is_not_there(
+    key_sets: KeySets, internet: Internet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.authorization_server.key_sets._MOST", 1)
+    publish(internet, f"{URL}2", old=OLD)
+    internet.gate = asyncio.Event()
+    waiting = asyncio.create_task(problem(key_sets))
+    await until(lambda: len(internet.requests) == 1)
+    another = asyncio.create_task(key_sets.find(f"{URL}2", assertion("old"), NOW, SOURCE))
+    await until(lambda: len(internet.requests) == 2)
+
+    internet.gate.set()
+
+    assert await waiting == "keys_forgotten"
+    assert (await another).keys
+
+
 async def test_who_knows_the_key_does_not_wait_for_a_reading_that_another_one_needs(
     key_sets: KeySets, internet: Internet
 ) -> None:

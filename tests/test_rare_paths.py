@@ -192,3 +192,14 @@ async def test_a_question_is_answered_once_whatever_was_read_before(world: World
                 tx, keys, policy, request, owner, SignIn(owner.id, origin.now), origin, Answer(("mcp",))
             )
     assert await world.rows("SELECT id FROM grants") == []
+
+
+@pytest.mark.parametrize("path", ["/%1b[31mred%0d%0aFAKE", "/login%1b", "/authorize/%c2%9b31m"])
+async def test_what_stands_in_an_address_is_not_written_to_the_terminal(
+    world: World, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "app")
+    assert (await world.http.get(path, headers={"accept": "text/html"})).status_code == 404
+    told = [entry.getMessage() for entry in caplog.records if entry.name.startswith("app.")]
+    assert told
+    assert all(text.isprintable() for text in told), told

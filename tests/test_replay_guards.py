@@ -26,43 +26,58 @@ async def test_the_memory_knows_a_proof_until_it_is_too_old_anyway() -> None:
     clock = FakeClock()
     guard = RememberedProofs(clock)
 
-    assert await guard.spend("a", clock.now() + MINUTE)
+    assert await guard.spend("key", "a", clock.now() + MINUTE)
     clock.advance(seconds=59)
-    assert not await guard.spend("a", clock.now() + MINUTE)
-    assert await guard.spend("b", clock.now() + MINUTE)
+    assert not await guard.spend("key", "a", clock.now() + MINUTE)
+    assert await guard.spend("key", "b", clock.now() + MINUTE)
     clock.advance(seconds=1)
-    assert await guard.spend("a", clock.now() + MINUTE)
-    assert not await guard.spend("b", clock.now() + MINUTE)
+    assert await guard.spend("key", "a", clock.now() + MINUTE)
+    assert not await guard.spend("key", "b", clock.now() + MINUTE)
 
 
 async def test_a_memory_that_is_full_takes_nothing_on_trust() -> None:
     clock = FakeClock()
     guard = RememberedProofs(clock, most=2)
     for name in ("a", "b"):
-        assert await guard.spend(name, clock.now() + MINUTE)
+        assert await guard.spend("key", name, clock.now() + MINUTE)
 
     with pytest.raises(ReplaysUnknown):
-        await guard.spend("c", clock.now() + MINUTE)
-    assert not await guard.spend("a", clock.now() + MINUTE)
+        await guard.spend("key", "c", clock.now() + MINUTE)
+    assert not await guard.spend("key", "a", clock.now() + MINUTE)
 
     clock.advance(minutes=1)
-    assert await guard.spend("c", clock.now() + MINUTE)
+    assert await guard.spend("key", "c", clock.now() + MINUTE)
+
+
+async def test_one_key_can_not_fill_the_memory_of_all() -> None:
+    clock = FakeClock()
+    guard = RememberedProofs(clock, most=5, most_of_one_key=2)
+    for name in ("a", "b"):
+        assert await guard.spend("greedy", name, clock.now() + MINUTE)
+
+    with pytest.raises(ReplaysUnknown):
+        await guard.spend("greedy", "c", clock.now() + MINUTE)
+    assert not await guard.spend("greedy", "a", clock.now() + MINUTE)
+    assert await guard.spend("other", "d", clock.now() + MINUTE)
+
+    clock.advance(minutes=1)
+    assert await guard.spend("greedy", "c", clock.now() + MINUTE)
 
 
 async def test_a_database_that_is_away_can_not_tell() -> None:
     database = Database("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
 
     with pytest.raises(ReplaysUnknown):
-        await DatabaseReplays(database).spend("a", FakeClock().now())
+        await DatabaseReplays(database).spend("key", "a", FakeClock().now())
     await database.close()
 
 
 async def test_the_database_remembers_for_both_roles(world: World) -> None:
     guard: ReplayGuard = DatabaseReplays(world.database)
 
-    assert await guard.spend("a", world.clock.now() + MINUTE)
-    assert not await guard.spend("a", world.clock.now() + MINUTE)
-    assert await guard.spend("b", world.clock.now() + MINUTE)
+    assert await guard.spend("key", "a", world.clock.now() + MINUTE)
+    assert not await guard.spend("key", "a", world.clock.now() + MINUTE)
+    assert await guard.spend("key", "b", world.clock.now() + MINUTE)
 
 
 # ---------------------------------------------------------------- a resource server without this server's walls

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ import pytest
 from tests import back_channel
 from tests.back_channel import basic, refused
 from tests.support.world import World
+from tests.test_access_tokens import segments
 
 MakeWorld = Callable[..., Coroutine[Any, Any, World]]
 
@@ -189,6 +191,26 @@ async def test_rev_7_a_restart_forgets_no_revocation(make_world: MakeWorld, kind
     after = await make_world()
 
     await assert_dead(after, tokens["access_token"])
+
+
+async def test_rev_6_what_was_issued_under_a_longer_lifetime_is_revoked_as_well(
+    make_world: MakeWorld,
+) -> None:
+    """The operator may shorten `ACCESS_TOKEN_SECONDS` at a restart; tokens that are out stay what they are."""
+    before = await make_world(access_token_seconds=3600)
+    await before.create_user("alice")
+    client = await before.register()
+    tokens = await before.tokens(client)
+    after = await make_world(access_token_seconds=5)
+    after.clock.advance(minutes=30)
+    assert (await after.call(tokens["access_token"])).status_code == 200
+
+    assert (await after.revoke(client, tokens["refresh_token"])).status_code == 200
+
+    await assert_dead(after, tokens["access_token"])
+    [entry] = await after.rows("SELECT keep_until FROM revocations")
+    last = datetime.fromtimestamp(segments(tokens["access_token"])[1]["exp"], UTC)
+    assert datetime.fromisoformat(str(entry["keep_until"])).replace(tzinfo=UTC) >= last
 
 
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])

@@ -171,6 +171,23 @@ async def test_a_token_of_another_app_is_not_exchanged(world: World) -> None:
     await refused(world, exchange(world, mine, token), 400, "invalid_request")
 
 
+async def test_a_client_that_can_not_prove_to_be_the_operators_exchanges_no_token_of_another(
+    world: World,
+) -> None:
+    """Anyone can name the id of a public client."""
+    theirs, named = (
+        await world.register(grant_types=GRANT_TYPES),
+        await world.register(grant_types=GRANT_TYPES),
+    )
+    await change(
+        world, "UPDATE clients SET registration = 'manual' WHERE client_id = :id", id=named["client_id"]
+    )
+    own = await exchange(world, named, (await world.tokens(named))["access_token"])
+    assert own.status_code == 200, own.text
+    token = (await world.tokens(theirs))["access_token"]
+    await refused(world, exchange(world, named, token), 400, "invalid_request")
+
+
 @pytest.mark.parametrize("end", ["expired", "revoked", "grant revoked", "user disabled", "refresh token"])
 async def test_a_token_that_is_not_good_is_not_exchanged(world: World, end: str) -> None:
     client = await world.register(grant_types=GRANT_TYPES)

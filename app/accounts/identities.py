@@ -38,9 +38,9 @@ async def find_vouched_user(
 
 
 async def _by_email(tx: Transaction, claims: Mapping[str, Any]) -> User | None:
-    """The one account with this address; an address that two share names nobody."""
+    """The one account with this address; one that two share, or that can't be shown, names nobody."""
     email = claims.get("email")
-    if not isinstance(email, str) or claims.get("email_verified") is not True:
+    if not isinstance(email, str) or not email.isprintable() or claims.get("email_verified") is not True:
         return None
     users = await store.find_users_by_email(tx, email)
     return users[0] if len(users) == 1 else None

@@ -70,7 +70,9 @@ class KeySets:
                     raise
         keys = self.known(url, now)
         if keys is None:
-            raise KeysUnavailable(self._entries[url].problem)
+            # Those of many other URLs may have taken its place since it was read.
+            entry = self._entries.get(url)
+            raise KeysUnavailable(entry.problem if entry is not None else "keys_forgotten")
         return keys
 
     def known(self, url: str, now: datetime) -> KeySet | None:

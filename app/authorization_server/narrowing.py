@@ -92,7 +92,7 @@ async def _change(tx: Transaction, policy: Policy, before: Grant, after: Grant, 
     await grant_store.change_grant(tx, after)
     if after.edition != before.edition:
         over = edition_of(before.id, before.edition)
-        keep_until = origin.now + policy.access_token_lifetime + MARGIN
+        keep_until = origin.now + policy.longest_access_token_lifetime + MARGIN
         await grant_store.add_revocations(tx, "grant", [over], origin.now, keep_until)
     lost = [name for name in parse_scope(before.scope) if name not in parse_scope(after.scope)]
     await record(

@@ -55,6 +55,8 @@ class Policy:
     resources: tuple[Resource, ...]
     features: frozenset[Feature] = frozenset(Feature)
     access_token_lifetime: timedelta = timedelta(minutes=15)
+    # What the lifetime may have been before the operator changed it.
+    longest_access_token_lifetime: timedelta = timedelta(hours=1)
     code_lifetime: timedelta = timedelta(seconds=60)
     request_lifetime: timedelta = timedelta(minutes=10)
     device_code_lifetime: timedelta = timedelta(minutes=10)

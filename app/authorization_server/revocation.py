@@ -117,9 +117,11 @@ async def _revoke(
     tx: Transaction, policy: Policy, which: sa.ColumnElement[bool], because: str, origin: Origin
 ) -> int:
     revoked = await grant_store.revoke_grants(tx, which, because, origin.now)
-    keep_until = origin.now + policy.access_token_lifetime + MARGIN
+    # Tokens that are out may be of a time when they lived longer than new ones do.
+    lifetime = policy.longest_access_token_lifetime
+    keep_until = origin.now + lifetime + MARGIN
     # Grants whose last token has expired need no entry; most of a client's grants are such.
-    recent = origin.now - policy.access_token_lifetime - MARGIN
+    recent = origin.now - lifetime - MARGIN
     live = [
         grant.grant_id
         for grant in revoked

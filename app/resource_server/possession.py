@@ -7,7 +7,7 @@ Refuses, in this order:
  4. a proof that was used before                                          invalid_dpop_proof
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
@@ -20,6 +20,8 @@ from app.oauth.errors import InvalidDPoPProof
 from app.resource_server.principal import Principal
 
 _MOST_REMEMBERED = 100_000
+# Eighty calls a second: more than any one client makes, and too few to take the places of all.
+_MOST_OF_ONE_KEY = 10_000
 
 
 class ReplaysUnknown(Exception):
@@ -29,8 +31,11 @@ class ReplaysUnknown(Exception):
 class ReplayGuard(Protocol):
     """Where used proofs are remembered, for every process that serves the resource."""
 
-    async def spend(self, identifier: str, expires_at: datetime) -> bool:
+    async def spend(self, key: str, identifier: str, expires_at: datetime) -> bool:
         """Remember a proof until it is too old anyway; False when it was used before.
+
+        Args:
+            key: the thumbprint of the key that made it (RFC 7638).
 
         Raises:
             ReplaysUnknown: nobody can tell.
@@ -43,25 +48,37 @@ class RememberedProofs:
 
     Args:
         most: how many proofs it remembers at most; until some of them grow old, no others are taken then.
+        most_of_one_key: the same for one key, so that one caller can't shut out the others.
     """
 
-    def __init__(self, clock: Clock, most: int = _MOST_REMEMBERED) -> None:
+    def __init__(
+        self, clock: Clock, most: int = _MOST_REMEMBERED, most_of_one_key: int = _MOST_OF_ONE_KEY
+    ) -> None:
         self._clock = clock
         self._most = most
-        self._used: OrderedDict[str, datetime] = OrderedDict()
+        self._most_of_one_key = most_of_one_key
+        self._used: OrderedDict[str, tuple[datetime, str]] = OrderedDict()
+        self._of_key: Counter[str] = Counter()
 
-    async def spend(self, identifier: str, expires_at: datetime) -> bool:
+    async def spend(self, key: str, identifier: str, expires_at: datetime) -> bool:
         """See `ReplayGuard.spend`."""
         now = self._clock.now()
         # The oldest stand in front, because every proof is remembered for about as long.
-        while self._used and next(iter(self._used.values())) <= now:
-            self._used.popitem(last=False)
+        while self._used and next(iter(self._used.values()))[0] <= now:
+            self._forget_oldest()
         if identifier in self._used:
             return False
-        if len(self._used) >= self._most:
+        if len(self._used) >= self._most or self._of_key[key] >= self._most_of_one_key:
             raise ReplaysUnknown
-        self._used[identifier] = expires_at
+        self._used[identifier] = expires_at, key
+        self._of_key[key] += 1
         return True
+
+    def _forget_oldest(self) -> None:
+        _, (_, key) = self._used.popitem(last=False)
+        self._of_key[key] -= 1
+        if not self._of_key[key]:
+            del self._of_key[key]
 
 
 class PossessionCheck:
@@ -89,7 +106,7 @@ class PossessionCheck:
         """
         now = self._clock.now()
         proof = check_binding(presented, principal.proof_key, method, self._urls, now, self._nonces)
-        if proof is not None and not await self._replays.spend(proof.identifier, proof.expires_at):
+        if proof is not None and not await self._replays.spend(proof.key, proof.identifier, proof.expires_at):
             raise InvalidDPoPProof("The DPoP proof was used before.", reason="proof_replayed")
 
     def with_nonce(self, send: Send) -> Send:

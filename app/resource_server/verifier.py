@@ -82,7 +82,7 @@ class AccessTokenReader:
     """Reads RFC 9068 access tokens of one issuer for one resource, by what stands in them alone.
 
     Args:
-        keys: the issuer's public keys by id, asked anew for each unseen token.
+        keys: the issuer's public keys by id, asked anew for each call.
         catalogue: which scope implies which.
     """
 
@@ -97,7 +97,7 @@ class AccessTokenReader:
         self._resource = resource
         self._keys = keys
         self._catalogue = catalogue
-        self._remembered: OrderedDict[bytes, Caller] = OrderedDict()
+        self._remembered: OrderedDict[bytes, tuple[Caller, str | None]] = OrderedDict()
 
     def read(self, token: str, now: datetime) -> Caller:
         """Whom this token speaks for, unless it was revoked.
@@ -109,23 +109,26 @@ class AccessTokenReader:
             raise InvalidToken("The access token is malformed.")
         # Only a digest is remembered: this memory holds nothing that could be used as a token.
         digest = hashlib.sha256(token.encode()).digest()
-        caller = self._remembered.get(digest)
-        if caller is None:
-            caller = self._identify(token, now)
-            self._remember(digest, caller)
+        caller, kid = self._remembered.get(digest, (None, None))
+        # A key that was withdrawn takes along what it signed, also what was verified while it was good.
+        if caller is None or kid not in self._keys():
+            self._remembered.pop(digest, None)
+            caller, kid = self._identify(token, now)
+            self._remember(digest, caller, kid)
         if now >= caller.principal.expires_at:
             self._remembered.pop(digest, None)
             raise InvalidToken("The access token has expired.")
         return caller
 
-    def _remember(self, digest: bytes, caller: Caller) -> None:
-        self._remembered[digest] = caller
+    def _remember(self, digest: bytes, caller: Caller, kid: str | None) -> None:
+        self._remembered[digest] = caller, kid
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    def _identify(self, token: str, now: datetime) -> Caller:
+    def _identify(self, token: str, now: datetime) -> tuple[Caller, str | None]:
         try:
             claims = jwt.verify(token, self._keys(), jwt.ACCESS_TOKEN_TYPE)
+            kid = jwt.read_unverified(token, (jwt.ACCESS_TOKEN_TYPE,), (jwt.ALGORITHM,)).kid
         except jwt.InvalidJWT:
             raise UnknownToken from None
         if claims.get("iss") != self._issuer:
@@ -136,7 +139,8 @@ class AccessTokenReader:
             raise InvalidToken("The access token is not valid yet.")
         principal = _principal_of(claims, self._catalogue)
         lacks_props = claims.get("props") is True
-        return Caller(principal, self._resource, lacks_props=lacks_props, edition=claims.get(CLAIM, 0))
+        caller = Caller(principal, self._resource, lacks_props=lacks_props, edition=claims.get(CLAIM, 0))
+        return caller, kid
 
 
 class AccessTokenVerifier:

@@ -96,7 +96,7 @@ def page_error_response(request: Request, error: PageError) -> Response:
     """An error page; never cached, never a redirect."""
     reference = (error.cause.reference if error.cause else None) or mint_reference()
     if error.cause is None or error.cause.reference is None:
-        log.info("Refused %s with %s, reference %s", request.url.path, error.status, reference)
+        log.info("Refused %s with %s, reference %s", endpoint_of(request), error.status, reference)
     response = render_page(
         request,
         "error.html",
@@ -184,7 +184,7 @@ async def _invalid(request: Request, _error: RequestValidationError) -> Response
 
 async def _broken(request: Request, error: Exception) -> Response:
     failure = ServerError(f"The server made a mistake; its reference is {mint_reference()}.")
-    log.error("%s %s failed: %s", request.method, request.url.path, failure.description, exc_info=error)
+    log.error("%s %s failed: %s", request.method, endpoint_of(request), failure.description, exc_info=error)
     return await _refused(request, failure)
 
 

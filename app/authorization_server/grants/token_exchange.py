@@ -4,7 +4,8 @@ Refuses, in this order:
  1. a request without subject token, or with a kind of token that is not exchanged    invalid_request
  2. a client that did not register for this grant                                     unauthorized_client
  3. a subject token that is not good, or bound to a key that was not proven           invalid_request
- 4. a subject token of another client, unless the operator made this one              invalid_request
+ 4. a subject token of another client, unless the operator made this one, which
+    proves who it is                                                                  invalid_request
  5. an actor token that is not good                                                   invalid_request
  6. a resource or audience other than the subject token's                             invalid_target
  7. a scope wider than the subject token's                                            invalid_scope
@@ -74,7 +75,9 @@ async def exchange(context: TokenContext, client: Client, request: ExchangeReque
         raise UnauthorizedClient("This client may not exchange tokens.", client_id=client.client_id)
     subject = await _live(context, client, request.subject_token, "subject_token")
     grant = subject.grant
-    if subject.client.client_id != client.client_id and client.registration != "manual":
+    # Whose id anyone can name is no client that the operator trusts with tokens of others.
+    trusted = client.registration == "manual" and not client.is_public
+    if subject.client.client_id != client.client_id and not trusted:
         raise InvalidRequest(
             "The subject_token was issued to another client.",
             reason="foreign_token",
