@@ -6,6 +6,7 @@ row alone, so processes need not agree on anything but the time.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -80,10 +81,10 @@ async def follow(
             held.take(*await _read(database, keys, clock.now()))
         except (DatabaseUnavailable, UnreadableKeys) as error:
             log.warning("The signing keys could not be read again: %s", error)
-        try:
-            await asyncio.wait_for(news.wait(), _READ_AGAIN_EVERY.total_seconds())
-        except TimeoutError:
-            continue
+        # Not wait_for: before Python 3.12 it can swallow a cancellation that comes with the news.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_READ_AGAIN_EVERY.total_seconds()):
+                await news.wait()
         news.clear()
 
 
