@@ -190,6 +190,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/login"): Operation(
         "Sign in.", _PAGES, form=("username", "password", "request", "csrf_token"), page=True
     ),
+    ("post", "/login/passkey"): Operation(
+        "Sign in with a passkey.", _PAGES, form=("credential", "request", "csrf_token"), page=True
+    ),
+    ("get", "/login/second"): Operation(
+        "The second step of a sign-in.", _PAGES, query=("sign_in",), page=True
+    ),
+    ("post", "/login/second"): Operation(
+        "Take the second step.", _PAGES, form=("sign_in", "code", "csrf_token"), page=True
+    ),
     ("get", "/logout"): Operation("Asks before it signs out.", _PAGES, page=True),
     ("post", "/logout"): Operation("Sign out.", _PAGES, form=("csrf_token",), page=True),
     ("get", "/consent/{request_id}"): Operation("The question of an app.", _PAGES, page=True),
