@@ -31,6 +31,7 @@ WORDS = {
     "user.linked": "A sign-in elsewhere was linked to your account",
     "user.unlinked": "A sign-in elsewhere was taken off your account",
     "user.password_changed": "Your password was changed",
+    "audit.exported": "You took the record of what happened along",
     "user.password_change_refused": "A change of your password was refused",
     "user.password_reset": "Your password was reset",
     "user.rights_changed": "Your rights on this server were changed",
