@@ -90,6 +90,21 @@ async def enable_user(tx: Transaction, user: User, origin: Origin) -> None:
     await record(tx, "user.enabled", origin, user_id=user.id)
 
 
+async def hash_of(passwords: Passwords, password: str) -> str:
+    """The hash of a password that someone chose.
+
+    Raises:
+        Refused: it is too short.
+    """
+    return await passwords.hash(_checked(password))
+
+
+async def change_password(tx: Transaction, user: User, password_hash: str, origin: Origin) -> None:
+    """Set the password that its owner chose, who showed that they know the one from before."""
+    await store.set_password_hash(tx, user.id, password_hash, origin.now)
+    await record(tx, "user.password_changed", origin, user_id=user.id)
+
+
 async def reset_password(
     tx: Transaction, passwords: Passwords, user: User, password: str, origin: Origin
 ) -> None:

@@ -7,6 +7,7 @@ from app.routers.pages.account import (
     apps,
     one_time_codes,
     passkeys,
+    password,
     security,
     sessions,
     tool_tester,
@@ -14,5 +15,5 @@ from app.routers.pages.account import (
 
 router = APIRouter(prefix="/account", tags=["account"])
 router.add_api_route("", apps.show_apps, methods=["GET"])
-for page in (apps, activity, sessions, security, passkeys, one_time_codes, tool_tester):
+for page in (apps, activity, sessions, security, password, passkeys, one_time_codes, tool_tester):
     router.include_router(page.router)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from app.accounts import recovery_codes, second_factor, store
+from app.accounts.passwords import MINIMUM_LENGTH
 from app.accounts.records import Passkey
 from app.accounts.second_factor import MULTIPLE
 from app.accounts.sign_in import is_alive
@@ -26,6 +27,7 @@ PATH = "/account/security"
 _CODES_PATH = f"{PATH}/recovery-codes"
 # What the page says after a change; the address names it.
 _DONE = {
+    "password-changed": "Your password was changed.",
     "passkey-added": "The passkey was added. From now on your password alone does not sign you in.",
     "passkey-renamed": "The passkey has its new name.",
     "passkey-removed": "The passkey was removed. Delete it on your device too.",
@@ -126,6 +128,7 @@ async def security_page(
         **person.context(HERE),
         "done": done,
         "error": error,
+        "shortest_password": MINIMUM_LENGTH,
         "has_password": person.signed_in.user.password_hash is not None,
         "can_have_passkeys": relying_party(services) is not None,
         "columns": [Column(label) for label in ("Name", "Kept", "Added", "Last used", "Change")],
