@@ -86,6 +86,28 @@ from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
 from app.settings import Settings, load_settings
 
+_ROUTERS = (
+    discovery,
+    registration,
+    client_configuration,
+    token,
+    revocation,
+    introspection,
+    device_authorization,
+    userinfo,
+    pushed_requests,
+    authorize,
+    sign_in,
+    passkey_sign_in,
+    second_factor,
+    consent,
+    device,
+    device_qr,
+    info,
+    account,
+    admin,
+    health,
+)
 _LARGEST_BODY = 64 * 1024
 _LARGEST_MESSAGE = 4 * 1024 * 1024 - 1  # one byte below the MCP SDK's own limit, which answers in plain text
 
@@ -165,28 +187,7 @@ def create_app(
     app.answer_headers = answer_headers(secure)
     app.state.templates = make_templates(prefix)
     app.mount("/static", StaticFiles(directory=STATIC))
-    for module in (
-        discovery,
-        registration,
-        client_configuration,
-        token,
-        revocation,
-        introspection,
-        device_authorization,
-        userinfo,
-        pushed_requests,
-        authorize,
-        sign_in,
-        passkey_sign_in,
-        second_factor,
-        consent,
-        device,
-        device_qr,
-        info,
-        account,
-        admin,
-        health,
-    ):
+    for module in _ROUTERS:
         app.include_router(module.router)
     install_error_handlers(app)
     install_sign_in_first(app)

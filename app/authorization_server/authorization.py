@@ -280,31 +280,9 @@ async def approve(
     """
     if not authentication.demand_of(request).is_met_by(sign_in):
         raise LoginRequired("The app asks you to sign in again.", client_id=request.client_id)
-    client = await store.hold_client(tx, request.client_id)
-    if not await store.spend_request(tx, request.id, "approve", origin.now):
-        raise AlreadyAnswered
-    if client is None or client.disabled_at is not None:
-        raise UnknownClient("The app was disabled here.", reason="client_disabled")
-    _check_document_stands(client, request)
-    if not any(redirect_uri_matches(uri, request.redirect_uri) for uri in client.redirect_uris):
-        raise InvalidRequest(
-            "redirect_uri is no longer registered for this app.", reason="redirect_uri_mismatch"
-        )
+    client = await _spend_for_client(tx, request, origin.now)
     code = mint(AUTHORIZATION_CODE)
-    grant = Grant(
-        id=mint_id("grant_"),
-        user_id=owner.id,
-        client_id=request.client_id,
-        resource=request.resource,
-        scope=format_scope(answer.scopes),
-        redirect_uri=request.redirect_uri,
-        reference=request.reference,
-        created_at=origin.now,
-        expires_at=origin.now + policy.lifetime_of_grant(answer.stays),
-        authenticated_at=sign_in.at,
-        authentication_methods=" ".join(sign_in.methods),
-        client_snapshot=snapshot_of(client, stays=answer.stays),
-    )
+    grant = _new_grant(policy, request, owner, sign_in, client, answer, origin.now)
     stored_code = AuthorizationCode(
         code_hash=keys.hash(code),
         grant_id=grant.id,
@@ -326,6 +304,46 @@ async def approve(
         reference=request.reference,
     )
     return response_address(request.redirect_uri, policy, request.state, {"code": code})
+
+
+async def _spend_for_client(tx: Transaction, request: AuthorizationRequest, now: datetime) -> Client:
+    """Take the request as approved, and find its client as it was when the person was asked."""
+    client = await store.hold_client(tx, request.client_id)
+    if not await store.spend_request(tx, request.id, "approve", now):
+        raise AlreadyAnswered
+    if client is None or client.disabled_at is not None:
+        raise UnknownClient("The app was disabled here.", reason="client_disabled")
+    _check_document_stands(client, request)
+    if not any(redirect_uri_matches(uri, request.redirect_uri) for uri in client.redirect_uris):
+        raise InvalidRequest(
+            "redirect_uri is no longer registered for this app.", reason="redirect_uri_mismatch"
+        )
+    return client
+
+
+def _new_grant(
+    policy: Policy,
+    request: AuthorizationRequest,
+    owner: ResourceOwner,
+    sign_in: SignIn,
+    client: Client,
+    answer: Answer,
+    now: datetime,
+) -> Grant:
+    return Grant(
+        id=mint_id("grant_"),
+        user_id=owner.id,
+        client_id=request.client_id,
+        resource=request.resource,
+        scope=format_scope(answer.scopes),
+        redirect_uri=request.redirect_uri,
+        reference=request.reference,
+        created_at=now,
+        expires_at=now + policy.lifetime_of_grant(answer.stays),
+        authenticated_at=sign_in.at,
+        authentication_methods=" ".join(sign_in.methods),
+        client_snapshot=snapshot_of(client, stays=answer.stays),
+    )
 
 
 def _check_document_stands(client: Client, request: AuthorizationRequest) -> None:

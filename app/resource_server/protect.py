@@ -121,15 +121,12 @@ def protect(
         allowed_origins: web pages that may call; None for any, on loopback for those on loopback.
         sessions: whether clients of 2025-11-25 and before get sessions, which live in this process.
         tools_list: what `tools/list` does with a tool that the caller can't use; see `Enforcement`.
-        http: how the authorization server is reached; a client with short timeouts when missing.
-        clock: the machine's own when missing.
+        http, clock: how the authorization server is reached, and what time it is; our own when missing.
 
     Raises:
-        InvalidURI: issuer or resource are no absolute URL.
-        ValueError: they are neither https nor on loopback.
+        ValueError: issuer or resource are no absolute URL (`InvalidURI`), or neither https nor on loopback.
     """
-    for url in (issuer, resource):
-        _check_url(url)
+    _check_urls(issuer, resource)
     clock = clock or SystemClock()
     client = http or httpx2.AsyncClient(timeout=_SECONDS)
     source = Issuer(issuer, Credentials(client_id, client_secret), client, clock)
@@ -139,32 +136,42 @@ def protect(
     if isinstance(app, MCPServer):
         name, requirements = name or app.title or app.name, enforce(app, tools_list)
         app = _endpoint_of(app, urlsplit(resource).path or "/", sessions)
+    document = resource_metadata(resource, issuer, first, name or resource, dpop.ALGORITHMS)
     guard = BearerGuard(
         app,
         RemoteVerifier(source, resource, clock, catalogue),
         Challenges(resource_metadata_url(resource), first, dpop.ALGORITHMS),
         frozenset(required_scopes),
         OriginCheck(allowed_origins, is_loopback(resource)),
-        lambda status, error: log.info("Refused with %s, %s", status, error),
+        _log_refusal,
         requirements,
         PossessionCheck((resource, f"{resource}/"), RememberedProofs(clock), None, clock),
         HandleSealer([hmac.digest(client_secret.encode(), b"ostiary/handles", hashlib.sha256)], clock),
     )
+    return Protected(app, guard, document, open_paths, _closing(source, None if http else client))
+
+
+def _log_refusal(status: int, error: str) -> None:
+    log.info("Refused with %s, %s", status, error)
+
+
+def _closing(source: Issuer, client: httpx2.AsyncClient | None) -> Callable[[], Awaitable[None]]:
+    """What ends with the application: the client too where it is our own."""
 
     async def close() -> None:
         await source.close()
-        if http is None:
+        if client is not None:
             await client.aclose()
 
-    document = resource_metadata(resource, issuer, first, name or resource, dpop.ALGORITHMS)
-    return Protected(app, guard, document, open_paths, close)
+    return close
 
 
-def _check_url(url: str) -> None:
-    if canonical_url(url) != url:
-        raise ValueError(f"{url} must be written {canonical_url(url)}")
-    if not url.startswith("https://") and not is_loopback(url):
-        raise ValueError(f"{url} must be https, except on loopback")
+def _check_urls(*urls: str) -> None:
+    for url in urls:
+        if canonical_url(url) != url:
+            raise ValueError(f"{url} must be written {canonical_url(url)}")
+        if not url.startswith("https://") and not is_loopback(url):
+            raise ValueError(f"{url} must be https, except on loopback")
 
 
 def _endpoint_of(server: MCPServer[Any], path: str, sessions: bool) -> ASGIApp:

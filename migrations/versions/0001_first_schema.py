@@ -3,6 +3,8 @@
 Revision: 0001
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -130,6 +132,15 @@ def _create_clients() -> None:
             nullable=True,
             comment="When an operator disabled it; empty while it works",
         ),
+        *_document_columns(),
+        sa.PrimaryKeyConstraint("client_id", name=op.f("pk_clients")),
+        comment="Registered clients (RFC 7591)",
+    )
+    op.create_index("ix_clients_created_at", "clients", ["created_at"])
+
+
+def _document_columns() -> tuple[sa.Column[Any], ...]:
+    return (
         sa.Column(
             "document_fetched_at",
             _INSTANT,
@@ -154,10 +165,7 @@ def _create_clients() -> None:
             nullable=True,
             comment="When its document was found to be gone; empty while it is there",
         ),
-        sa.PrimaryKeyConstraint("client_id", name=op.f("pk_clients")),
-        comment="Registered clients (RFC 7591)",
     )
-    op.create_index("ix_clients_created_at", "clients", ["created_at"])
 
 
 def _create_revocations() -> None:
