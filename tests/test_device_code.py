@@ -8,7 +8,8 @@ import pytest
 from app.audit import Origin
 from app.authorization_server import device_authorization, device_store
 from app.authorization_server.authentication import SignIn
-from app.authorization_server.authorization import AlreadyAnswered, UnknownClient
+from app.authorization_server.authorization import UnknownClient
+from app.authorization_server.decisions import AlreadyAnswered
 from app.authorization_server.records import Answer, DeviceAuthorization, ResourceOwner
 from app.oauth import jwt
 from tests import back_channel, device_flow

@@ -13,7 +13,7 @@ from app.audit import Origin
 from app.authorization_server import grant_store, revocation, store
 from app.authorization_server import keys as signing_keys
 from app.authorization_server.authentication import SignIn
-from app.authorization_server.authorization import AlreadyAnswered, approve, deny
+from app.authorization_server.decisions import AlreadyAnswered, approve, deny
 from app.authorization_server.flights import Flights
 from app.authorization_server.props import UnreadableProps, open_props, seal_props
 from app.authorization_server.public_addresses import is_loopback_address

@@ -4,7 +4,7 @@ identify -> ClientRedirect        a failure is a page: nobody proved where an an
 validate -> ValidRequest          a failure may be told to the client by redirect
 check    -> Demand                which sign-in may answer (`app.authorization_server.authentication`)
 park     -> AuthorizationRequest  waits, bound to the browser, for sign-in and consent
-decide   -> the address to send the browser to
+decide   -> the address to send the browser to (`app.authorization_server.decisions`)
 """
 
 import re
@@ -13,15 +13,11 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlencode
 
-from app.audit import Origin, record
-from app.authorization_server import authentication, grant_store, store
-from app.authorization_server.authentication import AuthenticationRequest, Demand, SignIn
+from app.authorization_server import authentication, store
+from app.authorization_server.authentication import AuthenticationRequest, Demand
 from app.authorization_server.authorization_details import refuse_authorization_details
-from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.policy import Policy, Resource
 from app.authorization_server.records import (
-    Answer,
-    AuthorizationCode,
     AuthorizationRequest,
     Client,
     DeviceAuthorization,
@@ -30,13 +26,11 @@ from app.authorization_server.records import (
 )
 from app.database import Transaction
 from app.oauth import pkce
-from app.oauth.credentials import AUTHORIZATION_CODE, Keys, TokenHash, mint, mint_id, mint_reference
+from app.oauth.credentials import TokenHash, mint_reference
 from app.oauth.errors import (
-    AccessDenied,
     InvalidRequest,
     InvalidScope,
     InvalidTarget,
-    LoginRequired,
     OAuthError,
     RequestNotSupported,
     RequestURINotSupported,
@@ -253,134 +247,6 @@ class FindResourceOwner(Protocol):
     async def __call__(
         self, tx: Transaction, user_id: str, *, hold: bool = False
     ) -> ResourceOwner | None: ...
-
-
-class AlreadyAnswered(Exception):
-    """The request was approved or denied before, or waited too long."""
-
-
-async def approve(
-    tx: Transaction,
-    keys: Keys,
-    policy: Policy,
-    request: AuthorizationRequest,
-    owner: ResourceOwner,
-    sign_in: SignIn,
-    origin: Origin,
-    answer: Answer,
-) -> str:
-    """Grant what the person ticked of what was shown, and return the address with the code.
-
-    The spent request, the grant and the code are one transaction.
-
-    Raises:
-        LoginRequired: the request waits for a later sign-in, or for someone else.
-        AlreadyAnswered: the request is spent or too old.
-        UnknownClient, InvalidRequest: the client was disabled or changed its metadata meanwhile.
-    """
-    if not authentication.demand_of(request).is_met_by(sign_in):
-        raise LoginRequired("The app asks you to sign in again.", client_id=request.client_id)
-    client = await _spend_for_client(tx, request, origin.now)
-    code = mint(AUTHORIZATION_CODE)
-    grant = _new_grant(policy, request, owner, sign_in, client, answer, origin.now)
-    stored_code = AuthorizationCode(
-        code_hash=keys.hash(code),
-        grant_id=grant.id,
-        code_challenge=request.code_challenge,
-        dpop_jkt=request.dpop_jkt,
-        created_at=origin.now,
-        expires_at=origin.now + policy.code_lifetime,
-        nonce=request.nonce,
-    )
-    await grant_store.add_grant(tx, grant)
-    await grant_store.add_code(tx, stored_code)
-    await record(
-        tx,
-        "grant.approved",
-        origin,
-        user_id=owner.id,
-        client_id=client.client_id,
-        grant_id=grant.id,
-        reference=request.reference,
-    )
-    return response_address(request.redirect_uri, policy, request.state, {"code": code})
-
-
-async def _spend_for_client(tx: Transaction, request: AuthorizationRequest, now: datetime) -> Client:
-    """Take the request as approved, and find its client as it was when the person was asked."""
-    client = await store.hold_client(tx, request.client_id)
-    if not await store.spend_request(tx, request.id, "approve", now):
-        raise AlreadyAnswered
-    if client is None or client.disabled_at is not None:
-        raise UnknownClient("The app was disabled here.", reason="client_disabled")
-    _check_document_stands(client, request)
-    if not any(redirect_uri_matches(uri, request.redirect_uri) for uri in client.redirect_uris):
-        raise InvalidRequest(
-            "redirect_uri is no longer registered for this app.", reason="redirect_uri_mismatch"
-        )
-    return client
-
-
-def _new_grant(
-    policy: Policy,
-    request: AuthorizationRequest,
-    owner: ResourceOwner,
-    sign_in: SignIn,
-    client: Client,
-    answer: Answer,
-    now: datetime,
-) -> Grant:
-    return Grant(
-        id=mint_id("grant_"),
-        user_id=owner.id,
-        client_id=request.client_id,
-        resource=request.resource,
-        scope=format_scope(answer.scopes),
-        redirect_uri=request.redirect_uri,
-        reference=request.reference,
-        created_at=now,
-        expires_at=now + policy.lifetime_of_grant(answer.stays),
-        authenticated_at=sign_in.at,
-        authentication_methods=" ".join(sign_in.methods),
-        client_snapshot=snapshot_of(client, stays=answer.stays),
-    )
-
-
-def _check_document_stands(client: Client, request: AuthorizationRequest) -> None:
-    """The person saw what the document said when the app asked (client ID metadata documents, draft-01 §6.3)."""
-    if client.document_withdrawn_at is not None:
-        raise UnknownClient(
-            "The app took its description back.", reason="document_gone", client_id=client.client_id
-        )
-    if client.changed_at is not None and client.changed_at > request.created_at:
-        raise UnknownClient(
-            "The app changed its description meanwhile.",
-            reason="document_changed",
-            client_id=client.client_id,
-        )
-
-
-async def deny(
-    tx: Transaction, policy: Policy, request: AuthorizationRequest, owner: ResourceOwner, origin: Origin
-) -> str:
-    """Refuse what was asked and return the address that tells the client.
-
-    Raises:
-        AlreadyAnswered: the request is spent or too old.
-    """
-    if not await store.spend_request(tx, request.id, "deny", origin.now):
-        raise AlreadyAnswered
-    await record(
-        tx,
-        "grant.denied",
-        origin,
-        outcome=AccessDenied.error,
-        user_id=owner.id,
-        client_id=request.client_id,
-        reference=request.reference,
-    )
-    denied = AccessDenied("The person did not allow it.")
-    return error_address(request.redirect_uri, policy, request.state, denied)
 
 
 def error_address(redirect_uri: str, policy: Policy, state: str | None, error: OAuthError) -> str:

@@ -24,12 +24,12 @@ from app.audit import Origin, count_events, record
 from app.authorization_server import device_store, grant_store, store
 from app.authorization_server.authentication import SignIn
 from app.authorization_server.authorization import (
-    AlreadyAnswered,
     UnknownClient,
     choose_resource,
     choose_scopes,
 )
 from app.authorization_server.client_snapshot import snapshot_of
+from app.authorization_server.decisions import AlreadyAnswered
 from app.authorization_server.grants.device_code import GRANT_TYPE
 from app.authorization_server.policy import Policy
 from app.authorization_server.records import Answer, Client, DeviceAuthorization, Grant, ResourceOwner

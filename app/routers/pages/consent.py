@@ -9,9 +9,9 @@ from starlette.responses import RedirectResponse, Response
 from app.accounts.sign_in import SignedIn
 from app.authorization_server import store
 from app.authorization_server.authentication import demand_of
-from app.authorization_server.authorization import AlreadyAnswered, approve, deny
 from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.consent import Proposal, propose, record_step_up
+from app.authorization_server.decisions import AlreadyAnswered, approve, deny
 from app.authorization_server.records import AuthorizationRequest, Client, ResourceOwner
 from app.database import Transaction
 from app.oauth.errors import AccessDenied, OAuthError

@@ -16,8 +16,8 @@ from starlette.responses import RedirectResponse, Response
 from app.accounts.sign_in import SignedIn
 from app.audit import Origin
 from app.authorization_server import grant_store
-from app.authorization_server.authorization import AlreadyAnswered
 from app.authorization_server.consent import Proposal, propose, record_step_up
+from app.authorization_server.decisions import AlreadyAnswered
 from app.authorization_server.device_authorization import (
     Found,
     TooManyWrongCodes,
