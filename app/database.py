@@ -1,9 +1,10 @@
 """Engines for SQLite and PostgreSQL, the shared metadata, the UTC column type and the transaction."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -19,6 +20,8 @@ metadata = sa.MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+_Result = TypeVar("_Result")
 
 json_type = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
@@ -148,6 +151,19 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+async def undisturbed(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Do this to its end even when whoever waits is cancelled meanwhile, which comes through then.
+
+    For tasks beside the requests: cancelled in the middle of a statement they would leave a broken connection behind.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 class _translated_errors:  # noqa: N801 - a context manager that reads like a function

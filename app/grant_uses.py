@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from app.authorization_server.grant_uses import Use, write_uses
 from app.clock import Clock
-from app.database import Database, DatabaseUnavailable
+from app.database import Database, DatabaseUnavailable, undisturbed
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class GrantUses:
         """Write every few seconds, until cancelled."""
         while True:
             await asyncio.sleep(_WRITE_EVERY)
-            await self._try_to_write()
+            await undisturbed(self._try_to_write())
 
     async def close(self) -> None:
         """Write what waits for the last time."""

@@ -9,7 +9,7 @@ from app.authorization_server import grant_store
 from app.authorization_server.props import open_props
 from app.authorization_server.replay import PROOFS, spend_identifier
 from app.clock import Clock
-from app.database import Database, DatabaseUnavailable
+from app.database import Database, DatabaseUnavailable, undisturbed
 from app.hooks import ForeignCaller, Hooks
 from app.oauth.credentials import Keys
 from app.oauth.errors import TemporarilyUnavailable
@@ -48,16 +48,17 @@ class DatabaseRevocations:
     async def after(self, number: int | None) -> Sequence[Revocation]:
         """See `RevocationSource.after`."""
         try:
-            async with self._database.reading() as tx:
-                if number is None:
-                    rows = await grant_store.list_revocations(
-                        tx, kept_after=self._clock.now() - _CLOCKS_DIFFER
-                    )
-                else:
-                    rows = await grant_store.list_revocations(tx, after=number)
-                return [Revocation(*row) for row in rows]
+            return await undisturbed(self._after(number))
         except DatabaseUnavailable as error:
             raise RevocationsUnknown from error
+
+    async def _after(self, number: int | None) -> Sequence[Revocation]:
+        async with self._database.reading() as tx:
+            if number is None:
+                rows = await grant_store.list_revocations(tx, kept_after=self._clock.now() - _CLOCKS_DIFFER)
+            else:
+                rows = await grant_store.list_revocations(tx, after=number)
+            return [Revocation(*row) for row in rows]
 
     async def any_revoked(self, subjects: Collection[str]) -> bool:
         """See `RevocationSource.any_revoked`."""

@@ -21,7 +21,9 @@ from pydantic import AnyUrl
 from tests import scoped_server
 from tests.support.world import World, answer_of
 from tests.test_step_up import lists_of
-from tests.test_tool_scopes import SETTINGS
+from tests.test_tool_scopes import SETTINGS, nothing_ran
+
+__all__ = ["nothing_ran"]
 
 
 @pytest.fixture

@@ -21,11 +21,12 @@ from app.authorization_server.records import (
     AuthorizationCode,
     AuthorizationRequest,
     Client,
+    Decision,
     Grant,
     ResourceOwner,
 )
 from app.database import Transaction
-from app.oauth.credentials import AUTHORIZATION_CODE, Keys, mint, mint_id
+from app.oauth.credentials import Keys, mint_id
 from app.oauth.errors import AccessDenied, InvalidRequest, LoginRequired
 from app.oauth.scopes import format_scope
 from app.oauth.uris import redirect_uri_matches
@@ -57,7 +58,7 @@ async def approve(
     if not authentication.demand_of(request).is_met_by(sign_in):
         raise LoginRequired("The app asks you to sign in again.", client_id=request.client_id)
     client = await _spend_for_client(tx, request, origin.now)
-    code = mint(AUTHORIZATION_CODE)
+    code = keys.codes(request.id)[0]
     grant = _new_grant(policy, request, owner, sign_in, client, answer, origin.now)
     stored_code = AuthorizationCode(
         code_hash=keys.hash(code),
@@ -155,5 +156,47 @@ async def deny(
         client_id=request.client_id,
         reference=request.reference,
     )
+    return _denied(policy, request)
+
+
+async def answer_again(
+    tx: Transaction,
+    keys: Keys,
+    policy: Policy,
+    request: AuthorizationRequest,
+    owner: ResourceOwner,
+    decision: Decision,
+    now: datetime,
+) -> str:
+    """The address that the same answer led to a moment ago: for a second click, or an answer that got lost.
+
+    The browser leaves for the last address that it is given, so that one must be as good as the first.
+
+    Raises:
+        AlreadyAnswered: it was answered otherwise, or what came of it is used, taken back or over.
+    """
+    if decision == "deny":
+        answered = await store.find_request(tx, request.id, [request.browser_hash])
+        decided_at = answered.decided_at if answered and answered.decision == "deny" else None
+        if decided_at is None or now >= decided_at + policy.code_lifetime:
+            raise AlreadyAnswered
+        return _denied(policy, request)
+    for code in keys.codes(request.id):
+        found = await grant_store.lock_by_code(tx, keys.hashes(code))
+        if found and _is_good(*found, owner, now):
+            return response_address(request.redirect_uri, policy, request.state, {"code": code})
+    raise AlreadyAnswered
+
+
+def _is_good(code: AuthorizationCode, grant: Grant, owner: ResourceOwner, now: datetime) -> bool:
+    return (
+        code.spent_at is None
+        and code.expires_at > now
+        and grant.revoked_at is None
+        and grant.user_id == owner.id
+    )
+
+
+def _denied(policy: Policy, request: AuthorizationRequest) -> str:
     denied = AccessDenied("The person did not allow it.")
     return error_address(request.redirect_uri, policy, request.state, denied)

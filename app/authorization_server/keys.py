@@ -17,7 +17,7 @@ from app.audit import Origin, record
 from app.authorization_server import store
 from app.authorization_server.records import StoredSigningKey
 from app.clock import Clock
-from app.database import Database, DatabaseUnavailable, Transaction
+from app.database import Database, DatabaseUnavailable, Transaction, undisturbed
 from app.oauth import jwt
 from app.oauth.credentials import Keys
 
@@ -78,7 +78,7 @@ async def follow(
     """Read the keys again when there is news, and every few seconds: news can be missed. Runs until cancelled."""
     while True:
         try:
-            held.take(*await _read(database, keys, clock.now()))
+            held.take(*await undisturbed(_read(database, keys, clock.now())))
         except (DatabaseUnavailable, UnreadableKeys) as error:
             log.warning("The signing keys could not be read again: %s", error)
         # Not wait_for: before Python 3.12 it can swallow a cancellation that comes with the news.

@@ -103,6 +103,7 @@ class Keys:
         self._roots = [secret_key.encode()] + ([previous.encode()] if previous else [])
         self._token_keys = [self._derive(root, "token-hash") for root in self._roots]
         self._successor_keys = [self._derive(root, "refresh-successor") for root in self._roots]
+        self._code_keys = [self._derive(root, "authorization-code") for root in self._roots]
         self._form_keys = [self._derive(root, "form") for root in self._roots]
 
     @staticmethod
@@ -125,16 +126,20 @@ class Keys:
         """Under which hashes a presented secret may be stored: one, or two while `SECRET_KEY` changes."""
         return [_keyed_hash(key, secret) for key in self._token_keys]
 
+    def codes(self, request_id: str) -> list[str]:
+        """The authorization code that approving a request leads to, the same for every click; the present key's first.
+
+        Deriving it lets a browser that asks twice get one answer, although only hashes are stored.
+        """
+        return [AUTHORIZATION_CODE + _text(key, request_id.encode()) for key in self._code_keys]
+
     def successors(self, grant_id: str, generation: int, presented: str) -> list[str]:
         """The refresh token that follows the presented one, the same for every retry; the present key's first.
 
         Deriving it lets a client that lost our answer ask again, although only hashes are stored.
         """
         message = f"{grant_id}|{generation}|{presented}".encode()
-        return [
-            REFRESH_TOKEN + urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).rstrip(b"=").decode()
-            for key in self._successor_keys
-        ]
+        return [REFRESH_TOKEN + _text(key, message) for key in self._successor_keys]
 
     def form_token(self, *binding: str) -> str:
         """The CSRF token of a form, bound to the browser's cookie and to what the form decides."""
@@ -149,8 +154,12 @@ class Keys:
 
     @staticmethod
     def _form_token(key: bytes, binding: tuple[str, ...]) -> str:
-        message = "\x00".join(binding).encode()
-        return urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).rstrip(b"=").decode()
+        return _text(key, "\x00".join(binding).encode())
+
+
+def _text(key: bytes, message: bytes) -> str:
+    """256 bits that nobody without the key can tell, in base64url."""
+    return urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).rstrip(b"=").decode()
 
 
 def _keyed_hash(key: bytes, secret: str) -> TokenHash:

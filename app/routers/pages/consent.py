@@ -7,12 +7,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from app.accounts.sign_in import SignedIn
+from app.audit import Origin
 from app.authorization_server import store
-from app.authorization_server.authentication import demand_of
+from app.authorization_server.authentication import SignIn, demand_of
 from app.authorization_server.client_snapshot import snapshot_of
 from app.authorization_server.consent import Proposal, propose, record_step_up
-from app.authorization_server.decisions import AlreadyAnswered, approve, deny
-from app.authorization_server.records import AuthorizationRequest, Client, ResourceOwner
+from app.authorization_server.decisions import AlreadyAnswered, answer_again, approve, deny
+from app.authorization_server.records import Answer, AuthorizationRequest, Client, Decision, ResourceOwner
 from app.database import Transaction
 from app.oauth.errors import AccessDenied, OAuthError
 from app.oauth.scopes import format_scope
@@ -71,7 +72,7 @@ async def decide(
     _admission: AdmissionDep,
     tx: TransactionDep,
 ) -> Response:
-    """Approve or deny; the first answer counts.
+    """Approve or deny; the first answer counts, and the same answer given again gets what the first got.
 
     Locks are taken in the order person, client, request, grant, as the operator's commands take them.
     """
@@ -88,23 +89,43 @@ async def decide(
     proposal = await _propose(tx, services, waiting, owner, origin.now)
     if not services.keys.form_token_matches(tokens[0], *_question(current, waiting, client, proposal)):
         raise forged()
-    _check_waiting(waiting, origin.now)
+    if waiting.decided_at is None:
+        _check_waiting(waiting, origin.now)
     try:
         answer = answer_of(form, proposal)
-        if decision[0] == "approve" and answer.scopes and not proposal.is_empty:
-            address = await approve(
-                tx, services.keys, services.policy, waiting, owner, as_sign_in(current), origin, answer
-            )
-            await record_step_up(
-                tx, proposal, answer.scopes, owner.id, waiting.client_id, waiting.reference, origin
-            )
-        else:
-            address = await deny(tx, services.policy, waiting, owner, origin)
+        allowed = decision[0] == "approve" and bool(answer.scopes) and not proposal.is_empty
+        address = await _decide(
+            tx, services, waiting, owner, as_sign_in(current), origin, answer if allowed else None, proposal
+        )
     except AlreadyAnswered:
         raise _start_again("This question was answered already.") from None
     except OAuthError as error:
         raise broken_request(error) from None
     return RedirectResponse(address, 303, ANSWER_HEADERS)
+
+
+async def _decide(
+    tx: Transaction,
+    services: Services,
+    request: AuthorizationRequest,
+    owner: ResourceOwner,
+    sign_in: SignIn,
+    origin: Origin,
+    answer: Answer | None,
+    proposal: Proposal,
+) -> str:
+    """Where the answer, None for a refusal, sends the browser."""
+    keys, policy = services.keys, services.policy
+    try:
+        if answer is None:
+            return await deny(tx, policy, request, owner, origin)
+        address = await approve(tx, keys, policy, request, owner, sign_in, origin, answer)
+    except AlreadyAnswered:
+        given: Decision = "deny" if answer is None else "approve"
+        return await answer_again(tx, keys, policy, request, owner, given, origin.now)
+    client_id, reference = request.client_id, request.reference
+    await record_step_up(tx, proposal, answer.scopes, owner.id, client_id, reference, origin)
+    return address
 
 
 async def _propose(
