@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,6 +51,7 @@ sa.Index(
     postgresql_where=audit_events.c.actor_id.is_not(None),
     sqlite_where=audit_events.c.actor_id.is_not(None),
 )
+_LAST_DAY = datetime(9999, 12, 31, tzinfo=UTC)
 # Refusals are few, and asked for most. A literal, not a parameter: only so does a database see that the index serves.
 REFUSED = audit_events.c.outcome != sa.literal_column("'ok'")
 sa.Index("ix_audit_events_refused", audit_events.c.at, postgresql_where=REFUSED, sqlite_where=REFUSED)
@@ -195,6 +196,11 @@ async def find_referenced(transaction: Transaction, reference: str) -> AuditEven
         await transaction.execute(statement.order_by(names_client, table.at.desc(), table.id.desc()).limit(1))
     ).one_or_none()
     return AuditEvent(**row._mapping) if row else None
+
+
+def after_day(day: datetime | None) -> datetime | None:
+    """When a day that begins at this instant is over, for `Wanted.until`; None for no day, and the calendar's last."""
+    return day + timedelta(days=1) if day is not None and day < _LAST_DAY else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,12 @@ PATH = "/admin/audit"
 HOSTILE = '=HYPERLINK("https://evil.example")<script>alert(1)</script>\u202e'
 
 
+REPLACED = (
+    "INSERT INTO audit_events (id, at, event, outcome) SELECT id, at, 'x', 'ok' FROM audit_events WHERE true "
+    "ON CONFLICT (id) DO UPDATE SET event = 'x'"
+)
+
+
 async def happened(world: World, event: str = "client.registered", **more: Any) -> None:
     """Write an event."""
     at = more.pop("at", world.clock.now())
@@ -46,7 +52,12 @@ async def events(world: World, wanted: Wanted, **more: Any) -> list[AuditEvent]:
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE audit_events SET reason = 'x'", "DELETE FROM audit_events", "UPDATE audit_events SET at = at"],
+    [
+        "UPDATE audit_events SET reason = 'x'",
+        "UPDATE audit_events SET at = at",
+        "DELETE FROM audit_events",
+        REPLACED,
+    ],
 )
 async def test_adm_11_nobody_changes_or_removes_what_happened(world: World, statement: str) -> None:
     await happened(world, at=datetime.now(UTC))
@@ -54,6 +65,29 @@ async def test_adm_11_nobody_changes_or_removes_what_happened(world: World, stat
         async with world.database.transaction() as tx:
             await tx.execute(sa.text(statement))
     assert len(await events(world, Wanted(event="client.registered"))) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_adm_11_nobody_puts_something_else_in_the_place_of_an_event(world: World) -> None:
+    await happened(world, at=datetime(2020, 1, 1, tzinfo=UTC))
+    with pytest.raises(DBAPIError, match="audit events"):
+        async with world.database.transaction() as tx:
+            await tx.execute(
+                sa.text(
+                    "INSERT OR REPLACE INTO audit_events (id, at, event, outcome) "
+                    "SELECT id, at, 'x', 'ok' FROM audit_events"
+                )
+            )
+
+
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True
+)
+async def test_adm_11_nobody_empties_the_record(world: World) -> None:
+    await happened(world, at=datetime(2020, 1, 1, tzinfo=UTC))
+    with pytest.raises(DBAPIError, match="audit events"):
+        async with world.database.transaction() as tx:
+            await tx.execute(sa.text("TRUNCATE audit_events"))
 
 
 async def test_what_is_too_old_goes_and_the_rest_stays(world: World) -> None:
@@ -166,6 +200,10 @@ async def test_adm_9_an_address_that_no_link_has_is_a_page(
     operator: httpx2.AsyncClient, path: str, query: str
 ) -> None:
     assert_html(await operator.get(f"{path}?{query}"), 400)
+
+
+async def test_the_last_day_of_the_calendar_is_one(operator: httpx2.AsyncClient) -> None:
+    assert_html(await operator.get(f"{PATH}?since=0001-01-01&until=9999-12-31"), 200)
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "%", "_", "\\", "nobody"])

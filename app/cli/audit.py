@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from app.accounts import store as accounts
-from app.audit import Wanted, search_events
+from app.audit import Wanted, after_day, search_events
 from app.cli.context import Command, run
 from app.cli.output import JsonOption, show_rows
 
 _COLUMNS = ("at", "event", "outcome", "reason", "user_id", "client_id", "source", "reference")
-_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="In UTC.")]
+_DAY = {"formats": ["%Y-%m-%d"]}
 
 
 def audit(
@@ -23,8 +23,10 @@ def audit(
     grant: Annotated[str | None, typer.Option(help="Only this grant's.")] = None,
     source: Annotated[str | None, typer.Option(help="Only from this network address.")] = None,
     reference: Annotated[str | None, typer.Option(help="Only under this reference.")] = None,
-    since: _Day = None,
-    until: _Day = None,
+    since: Annotated[datetime | None, typer.Option(**_DAY, help="From this day on, in UTC.")] = None,
+    until: Annotated[
+        datetime | None, typer.Option(**_DAY, help="Up to this day and with it, in UTC.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 100,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,7 +44,7 @@ def audit(
                 source=source,
                 reference=reference.upper() if reference else None,
                 since=since.replace(tzinfo=UTC) if since else None,
-                until=until.replace(tzinfo=UTC) if until else None,
+                until=after_day(until.replace(tzinfo=UTC) if until else None),
             )
             return [asdict(each) for each in await search_events(tx, wanted, limit)]
 

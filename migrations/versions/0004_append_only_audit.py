@@ -30,12 +30,18 @@ _SQLITE = (
     CREATE TRIGGER audit_events_stay BEFORE DELETE ON audit_events WHEN OLD.at > datetime('now', '-12 hours')
     BEGIN SELECT RAISE(ABORT, '{_TOO_YOUNG}'); END
     """,
+    # REPLACE removes a row without asking the trigger above.
+    """
+    CREATE TRIGGER audit_events_never_replaced BEFORE INSERT ON audit_events
+    WHEN EXISTS (SELECT 1 FROM audit_events WHERE id = NEW.id)
+    BEGIN SELECT RAISE(ABORT, 'audit events are never replaced'); END
+    """,
 )
 _POSTGRESQL = (
     f"""
     CREATE FUNCTION keep_audit_events() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      IF TG_OP = 'UPDATE' THEN
+      IF TG_OP != 'DELETE' THEN
         RAISE EXCEPTION '{_CHANGED}' USING ERRCODE = 'restrict_violation';
       ELSIF OLD.at > now() - interval '12 hours' THEN
         RAISE EXCEPTION '{_TOO_YOUNG}' USING ERRCODE = 'restrict_violation';
@@ -46,6 +52,10 @@ _POSTGRESQL = (
     """
     CREATE TRIGGER audit_events_stay BEFORE UPDATE OR DELETE ON audit_events
     FOR EACH ROW EXECUTE FUNCTION keep_audit_events()
+    """,
+    """
+    CREATE TRIGGER audit_events_never_emptied BEFORE TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_audit_events()
     """,
 )
 
@@ -66,9 +76,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER audit_events_never_replaced")
         op.execute("DROP TRIGGER audit_events_stay")
         op.execute("DROP TRIGGER audit_events_never_change")
     else:
+        op.execute("DROP TRIGGER audit_events_never_emptied ON audit_events")
         op.execute("DROP TRIGGER audit_events_stay ON audit_events")
         op.execute("DROP FUNCTION keep_audit_events()")
     for name, *_ in reversed(_INDEXES):

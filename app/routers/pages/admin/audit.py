@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from app.accounts import store as accounts
-from app.audit import AuditEvent, Wanted, record, search_events
+from app.audit import AuditEvent, Wanted, after_day, record, search_events
 from app.authorization_server import store as clients
 from app.database import Transaction
 from app.routers.dependencies import ServicesDep, TransactionDep
@@ -94,7 +94,6 @@ async def _wanted(tx: Transaction, query: Mapping[str, str]) -> Wanted:
     """
     name = query.get("person")
     user = await accounts.find_user_by_username(tx, name) if name else None
-    until = _day(query, "until")
     outcome = query.get("outcome")
     return Wanted(
         refused={"refused": True, "ok": False}.get(outcome or ""),
@@ -106,7 +105,7 @@ async def _wanted(tx: Transaction, query: Mapping[str, str]) -> Wanted:
         reference=query["reference"].strip().upper() if "reference" in query else None,
         since=_day(query, "since"),
         # The day that is named is still meant.
-        until=until + timedelta(days=1) if until else None,
+        until=after_day(_day(query, "until")),
     )
 
 
