@@ -147,7 +147,7 @@ async def test_who_is_behind_an_app_is_told_as_far_as_it_is_known(world: World) 
         await tx.execute(clients.update().where(of_checked).values(approved_at=world.clock.now()))
     said = words_of((await (await world.signed_in_browser()).get("/account")).text)
     assert "“ Stranger ” not verified" in said
-    assert "“ Looked at ” checked by this server’s operator" in said
+    assert "“ Looked at ” known to this server’s operator" in said
 
 
 @pytest.mark.parametrize("name", HOSTILE)

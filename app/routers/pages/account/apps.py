@@ -170,7 +170,7 @@ def _identity(client: Client) -> dict[str, str | None]:
     if client.client_id == OUR_TESTER:
         return {"host": None, "state": "ok", "words": "a page of this server"}
     if client.approved_at is not None:
-        return {"host": host, "state": "ok", "words": "checked by this server’s operator"}
+        return {"host": host, "state": "ok", "words": "known to this server’s operator"}
     if host is not None:
         return {"host": host, "state": "ok", "words": "verified"}
     if client.is_stranger:
