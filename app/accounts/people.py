@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from app.accounts import store
+from app.accounts import link_store, store
 from app.accounts.passwords import MAXIMUM_LENGTH, MINIMUM_LENGTH, Passwords
 from app.accounts.records import User
 from app.audit import Origin, record
@@ -20,10 +20,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """What an operator tells about someone."""
+    """What an operator tells about someone; without a password they can't sign in before they chose one."""
 
     username: str
-    password: str
+    password: str | None
     name: str | None = None
     email: str | None = None
     is_admin: bool = False
@@ -51,7 +51,7 @@ async def create_user(tx: Transaction, passwords: Passwords, new: NewUser, origi
         username=username,
         name=name,
         email=new.email,
-        password_hash=await passwords.hash(_checked(new.password)),
+        password_hash=None if new.password is None else await hash_of(passwords, new.password),
         is_admin=new.is_admin,
         created_at=origin.now,
         password_changed_at=origin.now,
@@ -78,9 +78,12 @@ async def create_first_admin(
 
 
 async def disable_user(tx: Transaction, user: User, origin: Origin) -> None:
-    """Disable an account and end its sessions. The grants are the authorization server's to revoke."""
+    """Disable an account, end its sessions and withdraw its links. The grants are the authorization server's to
+    revoke.
+    """
     await store.set_disabled(tx, user.id, origin.now)
     await store.delete_sessions_of(tx, user.id)
+    await link_store.withdraw_links(tx, user.id)
     await record(tx, "user.disabled", origin, user_id=user.id)
 
 
@@ -101,8 +104,14 @@ async def hash_of(passwords: Passwords, password: str) -> str:
 
 async def change_password(tx: Transaction, user: User, password_hash: str, origin: Origin) -> None:
     """Set the password that its owner chose, who showed that they know the one from before."""
-    await store.set_password_hash(tx, user.id, password_hash, origin.now)
+    await _set_password_hash(tx, user, password_hash, origin)
     await record(tx, "user.password_changed", origin, user_id=user.id)
+
+
+async def replace_password(tx: Transaction, user: User, password_hash: str, origin: Origin) -> None:
+    """Set a password without the one from before, and sign the person out everywhere. The caller records why."""
+    await _set_password_hash(tx, user, password_hash, origin)
+    await store.delete_sessions_of(tx, user.id)
 
 
 async def reset_password(
@@ -113,9 +122,14 @@ async def reset_password(
     Raises:
         Refused: the password is too short.
     """
-    await store.set_password_hash(tx, user.id, await passwords.hash(_checked(password)), origin.now)
-    await store.delete_sessions_of(tx, user.id)
+    await replace_password(tx, user, await hash_of(passwords, password), origin)
     await record(tx, "user.password_reset", origin, user_id=user.id)
+
+
+async def _set_password_hash(tx: Transaction, user: User, password_hash: str, origin: Origin) -> None:
+    """Links that somebody asked for before, whoever that was, open nothing any more."""
+    await store.set_password_hash(tx, user.id, password_hash, origin.now)
+    await link_store.withdraw_links(tx, user.id)
 
 
 def _checked(password: str) -> str:

@@ -133,6 +133,12 @@ async def set_password_hash(
     await tx.execute(sa.update(users).where(users.c.id == user_id).values(values))
 
 
+async def set_email(tx: Transaction, user_id: str, email: str, verified_at: datetime | None) -> None:
+    """Store an address, and since when it is known to be theirs."""
+    values = {"email": email, "email_verified_at": verified_at}
+    await tx.execute(sa.update(users).where(users.c.id == user_id).values(values))
+
+
 async def note_sign_in(tx: Transaction, user_id: str, now: datetime) -> None:
     """Remember when someone last signed in."""
     await tx.execute(sa.update(users).where(users.c.id == user_id).values(last_sign_in_at=now))

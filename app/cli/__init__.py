@@ -7,7 +7,18 @@ import logging
 
 import typer
 
-from app.cli import audit, client_creation, clients, grants, initial_access_tokens, keys, purge, serve, users
+from app.cli import (
+    audit,
+    client_creation,
+    clients,
+    grants,
+    initial_access_tokens,
+    keys,
+    purge,
+    serve,
+    user_links,
+    users,
+)
 
 cli = typer.Typer(
     name="ostiary",
@@ -21,6 +32,8 @@ cli.command()(serve.migrate)
 cli.command()(purge.purge)
 cli.command()(audit.audit)
 cli.add_typer(users.commands, name="users")
+users.commands.command("invite")(user_links.invite)
+users.commands.command("reset-link")(user_links.reset_link)
 cli.add_typer(clients.commands, name="clients")
 clients.commands.command("create")(client_creation.create)
 clients.commands.command("rotate-secret")(client_creation.rotate_secret)

@@ -24,6 +24,7 @@ REGISTRATION_ACCESS_TOKEN = "ost_registration_"  # noqa: S105 - a prefix, not a 
 INITIAL_ACCESS_TOKEN = "ost_initial_"  # noqa: S105 - a prefix, not a secret
 SESSION = "ost_session_"
 BROWSER = "ost_browser_"
+LINK = "ost_link_"
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # Letters that spell no words and are not taken for one another, nor for digits (RFC 8628 §6.1).

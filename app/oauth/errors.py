@@ -33,6 +33,8 @@ class OAuthError(Exception):
         self.grant_id = grant_id
         self.retry_after = retry_after
         self.reference: str | None = None
+        # Whom it concerns, where that is known and no client is meant; for the audit record.
+        self.user_id: str | None = None
 
 
 class InvalidRequest(OAuthError):

@@ -79,6 +79,7 @@ async def record_refusal(tx: Transaction, request: Request, origin: Origin, refu
         origin,
         outcome=refusal.error,
         reason=refusal.reason or refusal.description,
+        user_id=refusal.user_id,
         client_id=refusal.client_id,
         grant_id=refusal.grant_id,
         reference=refusal.reference,

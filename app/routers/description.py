@@ -199,6 +199,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/login/second"): Operation(
         "Take the second step.", _PAGES, form=("sign_in", "code", "csrf_token"), page=True
     ),
+    ("get", "/link/{token}"): Operation("The page behind a link for a person.", (*_PAGES, 404), page=True),
+    ("post", "/link/{token}"): Operation(
+        "Use the link up.", (*_PAGES, 404, 422), form=("new", "again", "csrf_token"), page=True
+    ),
     ("get", "/logout"): Operation("Asks before it signs out.", _PAGES, page=True),
     ("post", "/logout"): Operation("Sign out.", _PAGES, form=("csrf_token",), page=True),
     ("get", "/consent/{request_id}"): Operation("The question of an app.", _PAGES, page=True),

@@ -60,6 +60,7 @@ class Limits:
         self._source_devices = _per_source(300, "source-devices")
         # While a user code lives.
         self._wrong_codes = _per_source(20, "wrong-codes", 10)
+        self._wrong_links = _per_source(30, "wrong-links", 10)
         self._person = RateLimitItemPerMinute(100, namespace="authorize-person")
         # Guesses of passwords, within five minutes.
         self._account_source = RateLimitItemPerMinute(10, 5, namespace="sign-in-account-source")
@@ -139,6 +140,10 @@ class Limits:
     async def count_wrong_code(self, source: str) -> None:
         """Count a user code that was wrong."""
         await self._hit(self._wrong_codes, source)
+
+    async def count_wrong_link(self, source: str) -> bool:
+        """Count a link that let nobody in; False when there were too many. One that is good is never refused for it."""
+        return await self._hit(self._wrong_links, source)
 
     async def may_try_password(self, username: str, source: str, device: str | None) -> bool:
         """Whether another password may be tried; the try is counted before it is made, so that many at once don't

@@ -7,6 +7,7 @@ from playwright.async_api import expect
 from tests.browser.scenes_account import ACCOUNT_SCENES
 from tests.browser.scenes_admin import ADMIN_SCENES
 from tests.browser.scenes_factors import FACTOR_SCENES
+from tests.browser.scenes_links import LINK_SCENES
 from tests.browser.scenes_tools import TOOL_SCENES
 from tests.browser.visitor import Visitor
 
@@ -182,5 +183,6 @@ SCENES: tuple[Scene, ...] = (
     *ACCOUNT_SCENES,
     *ADMIN_SCENES,
     *FACTOR_SCENES,
+    *LINK_SCENES,
     *TOOL_SCENES,
 )

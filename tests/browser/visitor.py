@@ -11,14 +11,14 @@ import httpx2
 from playwright.async_api import BrowserContext, CDPSession, ConsoleMessage, Page, Request, expect
 from pyotp import TOTP
 
-from app.accounts import factor_store
+from app.accounts import factor_store, links
 from app.accounts.passwords import Passwords
 from app.accounts.people import NewUser, create_user
 from app.accounts.records import Passkey
 from app.accounts.store import find_user_by_username
 from app.audit import Origin
 from app.database import Database, Transaction
-from app.oauth.credentials import mint_id
+from app.oauth.credentials import Keys, mint_id
 from tests.browser.connected import connect
 from tests.support.process import ServerProcess
 from tests.support.world import CHALLENGE, PASSWORD, QUICK
@@ -79,6 +79,15 @@ class Site:
                 now = datetime.now(UTC)
                 passkey = Passkey(mint_id(""), user.id, "AA", 0, name, [], "", len(name) > 10, now)
                 await factor_store.add_passkey(tx, passkey)
+
+    async def link(self, username: str, purpose: str, email: str | None = None) -> str:
+        """The address of a new link for somebody."""
+        keys, origin = Keys(self.process.settings["SECRET_KEY"]), Origin(datetime.now(UTC), "test")
+        async with self._transaction() as tx:
+            user = await find_user_by_username(tx, username)
+            assert user is not None
+            issued = await links.issue(tx, keys, user, links.Purpose(purpose), origin, email=email)
+        return f"{self.url}/link/{issued.token}"
 
     async def connect(self, username: str, *names: str) -> None:
         """Let apps with these names act for somebody."""

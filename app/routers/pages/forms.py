@@ -17,6 +17,20 @@ async def read_page_form(request: Request, services: ServicesDep) -> Parameters:
         PageError: another site sent it, or it can't be read.
     """
     check_same_origin(request, services)
+    return await _read(request)
+
+
+async def read_unreferred_form(request: Request, services: ServicesDep) -> Parameters:
+    """A form of one of our pages with `Referrer-Policy: no-referrer`.
+
+    Raises:
+        PageError: another site sent it, or it can't be read.
+    """
+    check_same_origin(request, services, from_nowhere=True)
+    return await _read(request)
+
+
+async def _read(request: Request) -> Parameters:
     try:
         return await read_form(request)
     except OAuthError:
@@ -24,6 +38,7 @@ async def read_page_form(request: Request, services: ServicesDep) -> Parameters:
 
 
 PageFormDep = Annotated[Parameters, Depends(read_page_form)]
+UnreferredFormDep = Annotated[Parameters, Depends(read_unreferred_form)]
 
 
 def field_of(form: Parameters, name: str) -> str:

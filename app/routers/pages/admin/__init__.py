@@ -11,11 +11,12 @@ from app.routers.pages.admin import (
     keys,
     overview,
     user,
+    user_links,
     users,
 )
 
 router = APIRouter(prefix="/admin", tags=["admin"])
 # FastAPI includes no router whose path is empty.
 router.add_api_route("", overview.show_overview, methods=["GET"])
-for page in (clients, client, client_actions, grants, users, user, keys, audit):
+for page in (clients, client, client_actions, grants, users, user, user_links, keys, audit):
     router.include_router(page.router)

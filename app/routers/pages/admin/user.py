@@ -32,7 +32,7 @@ _RIGHTS = {"admin": (True, False), "auditor": (False, True), "none": (False, Fal
 async def show_user(http: Request, tx: TransactionDep, person: ViewerDep) -> Response:
     """One person; never what they sign in with."""
     query = read_query(http, {"id": None})
-    user, now = await _find(tx, query.get("id", "")), person.origin.now
+    user, now = await find_user(tx, query.get("id", "")), person.origin.now
     grants = await search_grants(tx, GrantSearch(user_id=user.id), now, _SHOWN + 1)
     path = person.services.address.path
     context = {
@@ -58,7 +58,7 @@ async def show_user(http: Request, tx: TransactionDep, person: ViewerDep) -> Res
 @router.post("/users/disable")
 async def disable(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
     """Keep someone out: sessions end, connected apps are disconnected at once."""
-    user = await _may(rights.check_may_go(tx, _id_of(form), person.origin))
+    user = await _may(rights.check_may_go(tx, id_of(form), person.origin))
     if user.disabled_at is None:
         await people.disable_user(tx, user, person.origin)
         await revocation.revoke_user(tx, person.services.policy, user.id, "user_disabled", person.origin)
@@ -68,7 +68,7 @@ async def disable(tx: TransactionDep, person: OperatorDep, form: PageFormDep) ->
 @router.post("/users/enable")
 async def enable(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
     """Let someone sign in again."""
-    user = await _find(tx, _id_of(form))
+    user = await find_user(tx, id_of(form))
     if user.disabled_at is not None:
         await people.enable_user(tx, user, person.origin)
     return _back(person, user)
@@ -77,7 +77,7 @@ async def enable(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> 
 @router.post("/users/delete")
 async def delete(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
     """Remove someone with sessions, grants and tokens; what happened stays on record (ADM-8)."""
-    user = await _may(rights.check_may_go(tx, _id_of(form), person.origin))
+    user = await _may(rights.check_may_go(tx, id_of(form), person.origin))
     await revocation.revoke_user(tx, person.services.policy, user.id, "user_deleted", person.origin)
     await rights.delete_user(tx, user.id, person.origin)
     return back_to(person, PATH)
@@ -86,7 +86,7 @@ async def delete(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> 
 @router.post("/users/sign-out")
 async def sign_out(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
     """End every session of someone; their apps stay connected."""
-    user = await _find(tx, _id_of(form))
+    user = await find_user(tx, id_of(form))
     await rights.sign_out_everywhere(tx, user, person.origin)
     return _back(person, user)
 
@@ -98,7 +98,7 @@ async def change_rights(tx: TransactionDep, person: OperatorDep, form: PageFormD
     if right is None:
         raise bad_address("There is no such right.")
     is_admin, is_auditor = right
-    change = rights.set_rights(tx, _id_of(form), person.origin, is_admin=is_admin, is_auditor=is_auditor)
+    change = rights.set_rights(tx, id_of(form), person.origin, is_admin=is_admin, is_auditor=is_auditor)
     return _back(person, await _may(change))
 
 
@@ -117,14 +117,20 @@ async def _may(change: Awaitable[User | None]) -> User:
     return user
 
 
-async def _find(tx: TransactionDep, user_id: str) -> User:
+async def find_user(tx: TransactionDep, user_id: str) -> User:
+    """The person with this id.
+
+    Raises:
+        PageError: there is nobody.
+    """
     user = await store.find_user(tx, user_id) if is_storable(user_id) else None
     if user is None:
         raise _nobody()
     return user
 
 
-def _id_of(form: PageFormDep) -> str:
+def id_of(form: PageFormDep) -> str:
+    """The person whom a form is about; empty for what no id looks like."""
     user_id = field_of(form, "user_id")
     return user_id if is_storable(user_id) else ""
 

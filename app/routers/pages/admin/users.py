@@ -3,14 +3,18 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from app.accounts import links
+from app.accounts.links import Issued, Purpose
 from app.accounts.people import NewUser, Refused, create_user
+from app.accounts.records import User
 from app.accounts.user_search import UserSearch, search_users
 from app.oauth.credentials import mint_password
 from app.routers.dependencies import TransactionDep
 from app.routers.pages.admin.answers import page_context
 from app.routers.pages.admin.queries import PAGE, read_query
 from app.routers.pages.forms import PageFormDep, field_of
-from app.routers.pages.guards import OperatorDep, ViewerDep
+from app.routers.pages.guards import OperatorDep, Person, ViewerDep
+from app.routers.pages.link import link_url
 from app.routers.pages.lists import Choice, Column, Pages, fresh_link, link
 from app.routers.pages.render import render_page
 
@@ -58,7 +62,7 @@ async def show_users(http: Request, tx: TransactionDep, person: ViewerDep) -> Re
 
 @router.post("/users/create")
 async def create(http: Request, tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
-    """Make an account with a first password, which is shown once."""
+    """Make an account with a first password, or with an invitation to choose one; either is shown once."""
     new = {name: field_of(form, name).strip() for name in ("username", "name", "email", "right")}
     context = {
         **page_context(person, "users"),
@@ -67,7 +71,7 @@ async def create(http: Request, tx: TransactionDep, person: OperatorDep, form: P
         "list": PATH,
         "new": new,
     }
-    password = mint_password()
+    password = None if field_of(form, "how") == "invite" else mint_password()
     wanted = NewUser(
         new["username"],
         password,
@@ -80,5 +84,21 @@ async def create(http: Request, tx: TransactionDep, person: OperatorDep, form: P
         made = await create_user(tx, person.services.passwords, wanted, person.origin)
     except Refused as error:
         return render_page(http, "admin_user_refused.html", {**context, "error": str(error)}, status=400)
+    if password is None:
+        issued = await links.issue(tx, person.services.keys, made, Purpose.INVITATION, person.origin)
+        return link_page(http, person, made, Purpose.INVITATION, issued)
     made_context = {**context, "user": made, "password": password, "one": person.services.address.path(ONE)}
     return render_page(http, "admin_user_made.html", made_context, script=True)
+
+
+def link_page(http: Request, person: Person, user: User, purpose: Purpose, issued: Issued) -> Response:
+    """A new link, shown this once."""
+    context = {
+        **page_context(person, "users"),
+        "user": user,
+        "invited": purpose is Purpose.INVITATION,
+        "link": link_url(person.services, issued),
+        "until": issued.expires_at,
+        "one": person.services.address.path(ONE),
+    }
+    return render_page(http, "admin_user_link.html", context, script=True)
