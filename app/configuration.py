@@ -1,8 +1,10 @@
 """From settings to the authorization server's choices."""
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from app.authorization_server.policy import Policy, Resource, TrustedIssuer
+from app.mail import Mailer, read_sender, read_smtp_url
 from app.oauth.features import Feature
 from app.oauth.scopes import CATALOGUE, REQUIRED_AT_RESOURCE, Scope, supported_by_resource
 from app.oauth.uris import PRIVATE_USE_SCHEMES
@@ -30,6 +32,14 @@ def policy_of(settings: Settings) -> Policy:
         refresh_retry_window=timedelta(seconds=settings.refresh_retry_seconds),
         audit_lifetime=timedelta(days=settings.audit_days) if settings.audit_days else None,
     )
+
+
+def mailer_of(settings: Settings) -> Mailer | None:
+    """Who sends letters; None where no mail server is set."""
+    if settings.smtp_url is None or settings.mail_from is None:
+        return None
+    our_name = urlsplit(settings.public_url).hostname or ""
+    return Mailer(read_smtp_url(settings.smtp_url), read_sender(settings.mail_from), our_name)
 
 
 def _features(settings: Settings) -> frozenset[Feature]:

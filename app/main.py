@@ -25,8 +25,9 @@ from app.authorization_server.key_sets import KeySets
 from app.authorization_server.policy import Resource
 from app.authorization_server.proof_of_possession import nonces_of
 from app.clock import Clock, SystemClock
-from app.configuration import policy_of
+from app.configuration import mailer_of, policy_of
 from app.database import Database
+from app.dispatch import Dispatch
 from app.grant_uses import GrantUses
 from app.hooks import load_hooks
 from app.local_verifier import DatabaseReplays, DatabaseRevocations, find_foreign, find_props
@@ -248,6 +249,7 @@ class _Runtime:
                 key_sets=key_sets,
                 client_keys=ClientKeys(database, key_sets, client_documents),
                 second_factor=SecondFactor(settings.second_factor),
+                dispatch=await self._open_dispatch(stack, database),
                 servers=_servers(settings),
             )
             app.state.services = services
@@ -272,6 +274,15 @@ class _Runtime:
                 gc.freeze()
             yield
             app.mcp_endpoints = {}
+
+    async def _open_dispatch(self, stack: AsyncExitStack, database: Database) -> Dispatch | None:
+        """Letters, where a mail server is set; what is on its way at the end goes out before the database closes."""
+        mailer = mailer_of(self.settings)
+        if mailer is None:
+            return None
+        dispatch = Dispatch(database, mailer)
+        stack.push_async_callback(dispatch.close)
+        return dispatch
 
     async def _follow_news(self, stack: AsyncExitStack, services: Services) -> Revocations:
         """Keep up with what this process and the others revoke, and with the signing keys."""

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.mail import read_sender, read_smtp_url
 from app.oauth.credentials import mint_secret_key
 from app.oauth.features import Feature
 from app.oauth.uris import InvalidURI, canonical_url, is_loopback
@@ -64,6 +65,8 @@ class Settings(BaseSettings):
     resources: tuple[ResourceSetting, ...] = ()
     trusted_issuers: tuple[IssuerSetting, ...] = ()
     second_factor: Literal["optional", "operators", "everyone"] = "optional"
+    smtp_url: str | None = None
+    mail_from: str | None = None
     hooks: str | None = None
     features_off: Annotated[tuple[str, ...], NoDecode] = ()
     database_pool_size: int = Field(default=10, ge=1, le=200)
@@ -93,6 +96,20 @@ class Settings(BaseSettings):
         for name in value:
             if name not in set(Feature):
                 raise ValueError(f"{name} is none of {', '.join(Feature)}")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: str | None) -> str | None:
+        if value is not None:
+            read_smtp_url(value)
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str | None) -> str | None:
+        if value is not None:
+            read_sender(value)
         return value
 
     @field_validator("database_url")
@@ -149,6 +166,8 @@ class Settings(BaseSettings):
             raise ValueError("WORKERS above 1 asks for PostgreSQL in DATABASE_URL")
         if (self.bootstrap_admin_username is None) != (self.bootstrap_admin_password is None):
             raise ValueError("BOOTSTRAP_ADMIN_USERNAME and BOOTSTRAP_ADMIN_PASSWORD go together")
+        if (self.smtp_url is None) != (self.mail_from is None):
+            raise ValueError("SMTP_URL and MAIL_FROM go together")
         check_together(self.scopes, self.resources)
         if self.require_pushed_requests and Feature.PUSHED_REQUESTS in self.features_off:
             raise ValueError(

@@ -38,6 +38,9 @@ def environment(
         pytest.param("SHARED_EGRESS", "160.79.104.0/21, claude.ai", id="shared-egress"),
         pytest.param("REDIRECT_SCHEMES", "acme JavaScript", id="REG-5-scheme-that-browsers-run"),
         pytest.param("REDIRECT_SCHEMES", "https", id="scheme-of-the-web"),
+        pytest.param("SMTP_URL", "mail.example:25", id="mail-server"),
+        pytest.param("MAIL_FROM", "Door", id="sender"),
+        pytest.param("MAIL_FROM", "door@example.com", id="sender-without-mail-server"),
         pytest.param("REDIRECT_SCHEMES", "acme://", id="scheme-with-more"),
     ],
 )

@@ -8,6 +8,7 @@ from app.accounts.passwords import MAXIMUM_LENGTH, MINIMUM_LENGTH, Passwords
 from app.accounts.records import User
 from app.audit import Origin, record
 from app.database import Transaction
+from app.mail import read_address
 from app.oauth.credentials import mint_id
 
 _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?\Z")
@@ -41,8 +42,8 @@ async def create_user(tx: Transaction, passwords: Passwords, new: NewUser, origi
         raise Refused(
             "A user name has 1 to 64 letters, digits or . _ @ + - and starts and ends with a letter or digit."
         )
-    if new.email is not None and not _EMAIL.match(new.email):
-        raise Refused("The e-mail address is not an address.")
+    if new.email is not None:
+        check_email(new.email)
     name = (new.name or username).strip()
     if not name or len(name) > 200 or not name.isprintable():
         raise Refused("A name has 1 to 200 printable characters.")
@@ -65,6 +66,20 @@ async def create_user(tx: Transaction, passwords: Passwords, new: NewUser, origi
         raise Refused(f"The user name {username} is taken.") from None
     await record(tx, "user.created", origin, user_id=user.id)
     return user
+
+
+def check_email(email: str) -> None:
+    """See that letters can be sent there.
+
+    Raises:
+        Refused
+    """
+    try:
+        readable = _EMAIL.match(email) and read_address(email)
+    except ValueError:
+        readable = None
+    if not readable:
+        raise Refused("The e-mail address is not an address.")
 
 
 async def create_first_admin(

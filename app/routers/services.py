@@ -12,6 +12,7 @@ from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
 from app.clock import Clock
 from app.database import Database
+from app.dispatch import Dispatch
 from app.hooks import Hooks
 from app.mcp_server.endpoint import AnyServer
 from app.oauth.credentials import Keys
@@ -54,6 +55,8 @@ class Services:
     key_sets: KeySets
     client_keys: ClientKeys
     second_factor: SecondFactor
+    # None where no mail server is set.
+    dispatch: Dispatch | None
     # The MCP servers of this process by the URL of their resource.
     servers: Mapping[str, AnyServer]
 

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.browser.listeners import Listener, listening, self_signed
 from tests.browser.visitor import REPORT_VIOLATIONS, Site, Visitor
+from tests.mail_server import MailBox, running_mail_server
 from tests.support.browser import LAUNCH_ARGUMENTS, find_browser
 from tests.support.process import running_server, settings_on
 
@@ -37,11 +38,20 @@ def chromium_path() -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, chromium_path: Path) -> Iterator[Site]:
-    """A server as `make run` starts it, with one person, alice."""
+async def mail() -> AsyncIterator[MailBox]:
+    """The mail server of the site."""
+    async with running_mail_server() as box:
+        yield box
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, chromium_path: Path, mail: MailBox) -> Iterator[Site]:
+    """A server as `make run` starts it, with a mail server and one person, alice."""
     folder = tmp_path_factory.mktemp("site")
-    with running_server(folder, settings_on(f"sqlite+aiosqlite:///{folder}/site.db")) as process:
-        yield Site(process)
+    settings = settings_on(f"sqlite+aiosqlite:///{folder}/site.db")
+    writing = {"SMTP_URL": mail.url, "MAIL_FROM": "door@example.com"}
+    with running_server(folder, {**settings, **writing}) as process:
+        yield Site(process, mail)
 
 
 @pytest.fixture(scope="session")

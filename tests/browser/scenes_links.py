@@ -49,6 +49,25 @@ async def reset_link(visitor: Visitor) -> None:
     await expect(visitor.page.locator("h1")).to_have_text("Choose a new password")
 
 
+async def _invite_by_letter(visitor: Visitor, address: str) -> None:
+    await admin_users(visitor)
+    await visitor.page.fill("form.fields input[name=username]", f"zoe-{next(_numbers)}")
+    await visitor.page.fill("form.fields input[name=name]", HOSTILE_NAME)
+    await visitor.page.fill("form.fields input[name=email]", address)
+    await visitor.page.click("button[value=mail]")
+
+
+async def invitation_sent(visitor: Visitor) -> None:
+    await _invite_by_letter(visitor, f"zoe@{'long.' * 12}example")
+    await expect(visitor.page.locator("h1")).to_have_text("The invitation was sent")
+
+
+async def invitation_not_sent(visitor: Visitor) -> None:
+    visitor.site.mail.refused.add("refused@example.com")
+    await _invite_by_letter(visitor, "refused@example.com")
+    await expect(visitor.page.locator("h1")).to_have_text("The letter was not sent")
+
+
 async def link_to_an_address(visitor: Visitor) -> None:
     name = f"zoe-{next(_numbers)}"
     await visitor.site.person(name)
@@ -72,6 +91,8 @@ LINK_SCENES = (
     invitation,
     invitation_with_a_short_password,
     reset_link,
+    invitation_sent,
+    invitation_not_sent,
     link_to_an_address,
     address_confirmed,
     link_that_is_over,

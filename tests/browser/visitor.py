@@ -20,6 +20,7 @@ from app.audit import Origin
 from app.database import Database, Transaction
 from app.oauth.credentials import Keys, mint_id
 from tests.browser.connected import connect
+from tests.mail_server import MailBox
 from tests.support.process import ServerProcess
 from tests.support.world import CHALLENGE, PASSWORD, QUICK
 
@@ -36,9 +37,10 @@ document.addEventListener('securitypolicyviolation', (event) => {
 
 @dataclass
 class Site:
-    """The server under test, and the clients that were registered with it."""
+    """The server under test, its mail server, and the clients that were registered with it."""
 
     process: ServerProcess
+    mail: MailBox = field(default_factory=MailBox)
     _clients: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property

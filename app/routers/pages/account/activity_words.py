@@ -15,6 +15,8 @@ WORDS = {
     "grant.opened": "You opened the page to try the tools",
     "grant.revoked": "An app was disconnected",
     "grant.stepped_up": "You allowed an app more",
+    "mail.refused": "A letter to you could not be sent",
+    "mail.sent": "A letter was sent to you",
     "passkey.added": "You added a passkey",
     "passkey.refused": "A passkey was not accepted",
     "passkey.removed": "You removed a passkey",

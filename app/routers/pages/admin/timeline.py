@@ -31,6 +31,8 @@ _WORDS = {
     "grant.opened": "Allowed to act for itself",
     "grant.revoked": "Grant revoked",
     "grant.stepped_up": "Consent for more",
+    "mail.refused": "Letter not sent",
+    "mail.sent": "Letter sent",
     "token.exchanged": "Token exchanged",
     "token.issued": "First token issued",
     "token.revoked": "Access token revoked",

@@ -38,6 +38,7 @@ async def show_user(http: Request, tx: TransactionDep, person: ViewerDep) -> Res
     context = {
         **page_context(person, "users"),
         "user": user,
+        "mail": person.services.dispatch is not None and user.email is not None,
         "is_self": user.id == person.id,
         "sessions": [one for one in await store.list_sessions(tx, user.id) if is_alive(one, now)][:_SHOWN],
         "session_columns": [Column(label) for label in ("Browser", "Signed in", "Last used", "From", "With")],

@@ -4,17 +4,18 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.accounts import links
-from app.accounts.links import Issued, Purpose
+from app.accounts.links import Purpose
 from app.accounts.people import NewUser, Refused, create_user
 from app.accounts.records import User
 from app.accounts.user_search import UserSearch, search_users
+from app.database import Transaction
 from app.oauth.credentials import mint_password
 from app.routers.dependencies import TransactionDep
 from app.routers.pages.admin.answers import page_context
+from app.routers.pages.admin.link_pages import link_page, send_page
 from app.routers.pages.admin.queries import PAGE, read_query
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.guards import OperatorDep, Person, ViewerDep
-from app.routers.pages.link import link_url
 from app.routers.pages.lists import Choice, Column, Pages, fresh_link, link
 from app.routers.pages.render import render_page
 
@@ -56,6 +57,7 @@ async def show_users(http: Request, tx: TransactionDep, person: ViewerDep) -> Re
         "create_path": _CREATE,
         "new": {"username": "", "name": "", "email": "", "right": "none"},
         "rights": _RIGHTS,
+        "mail": person.services.dispatch is not None,
     }
     return render_page(http, "admin_users.html", context)
 
@@ -68,10 +70,12 @@ async def create(http: Request, tx: TransactionDep, person: OperatorDep, form: P
         **page_context(person, "users"),
         "create_path": _CREATE,
         "rights": _RIGHTS,
+        "mail": person.services.dispatch is not None,
         "list": PATH,
         "new": new,
     }
-    password = None if field_of(form, "how") == "invite" else mint_password()
+    how = field_of(form, "how")
+    password = None if how in {"invite", "mail"} else mint_password()
     wanted = NewUser(
         new["username"],
         password,
@@ -85,20 +89,15 @@ async def create(http: Request, tx: TransactionDep, person: OperatorDep, form: P
     except Refused as error:
         return render_page(http, "admin_user_refused.html", {**context, "error": str(error)}, status=400)
     if password is None:
-        issued = await links.issue(tx, person.services.keys, made, Purpose.INVITATION, person.origin)
-        return link_page(http, person, made, Purpose.INVITATION, issued)
+        return await _invite(http, tx, person, made, by_mail=how == "mail")
     made_context = {**context, "user": made, "password": password, "one": person.services.address.path(ONE)}
     return render_page(http, "admin_user_made.html", made_context, script=True)
 
 
-def link_page(http: Request, person: Person, user: User, purpose: Purpose, issued: Issued) -> Response:
-    """A new link, shown this once."""
-    context = {
-        **page_context(person, "users"),
-        "user": user,
-        "invited": purpose is Purpose.INVITATION,
-        "link": link_url(person.services, issued),
-        "until": issued.expires_at,
-        "one": person.services.address.path(ONE),
-    }
-    return render_page(http, "admin_user_link.html", context, script=True)
+async def _invite(http: Request, tx: Transaction, person: Person, user: User, *, by_mail: bool) -> Response:
+    """A link for someone new, sent where that is wished and can be, else shown."""
+    keys, dispatch, purpose = person.services.keys, person.services.dispatch, Purpose.INVITATION
+    if by_mail and dispatch is not None and user.email is not None:
+        issued = await links.issue(tx, keys, user, purpose, person.origin, email=user.email)
+        return send_page(http, person, dispatch, user, user.email, purpose, issued)
+    return link_page(http, person, user, purpose, await links.issue(tx, keys, user, purpose, person.origin))
