@@ -42,6 +42,7 @@ interop: $(VENV)/.installed-test ## Run real MCP and OAuth clients against a rea
 
 bench: $(VENV)/.installed-test ## Measure
 	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench.admin
 
 migrate: $(VENV)/.installed-run ## Bring the database to the newest schema
 	@$(BIN)/ostiary migrate $(ARGS)

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -245,47 +244,3 @@ async def search_events(
         at, number = sa.literal(before[0], UTCDateTime), sa.literal(before[1])
         statement = statement.where(sa.tuple_(c.at, c.id) < sa.tuple_(at, number))
     return [AuditEvent(**row._mapping) for row in await transaction.execute(statement)]
-
-
-async def count_over_time(
-    transaction: Transaction, events: Collection[str], since: datetime, step: timedelta, steps: int
-) -> Mapping[str, Sequence[int]]:
-    """How often each of these happened in each step of time from an instant on; `refused` stands for every refusal."""
-    counts = {name: [0] * steps for name in events}
-    until = since + step * steps
-    for name in events:
-        which = REFUSED if name == "refused" else audit_events.c.event == name
-        slot = _slot(transaction, since, step).label("slot")
-        statement = (
-            sa.select(slot, sa.func.count().label("times"))
-            .where(which, audit_events.c.at >= since, audit_events.c.at < until)
-            .group_by(slot)
-        )
-        for row in await transaction.execute(statement):
-            counts[name][min(max(int(row.slot), 0), steps - 1)] += row.times
-    return counts
-
-
-async def count_refusals(
-    transaction: Transaction, since: datetime, most: int
-) -> Sequence[tuple[str, str, int]]:
-    """The refusals since an instant by what refused and why, the most frequent first."""
-    c = audit_events.c
-    reason = sa.func.coalesce(c.reason, c.outcome)
-    statement = (
-        sa.select(c.event, reason.label("reason"), sa.func.count().label("times"))
-        .where(REFUSED, c.at >= since)
-        .group_by(c.event, reason)
-        .order_by(sa.desc("times"), c.event)
-        .limit(most)
-    )
-    return [(row.event, row.reason, row.times) for row in await transaction.execute(statement)]
-
-
-def _slot(transaction: Transaction, since: datetime, step: timedelta) -> sa.ColumnElement[int]:
-    """In which step of time after an instant an event lies."""
-    seconds: sa.ColumnElement[Any] = sa.extract("epoch", audit_events.c.at)
-    if transaction.connection.dialect.name == "postgresql":
-        seconds = sa.func.floor(seconds)
-    passed = sa.cast(seconds, sa.BigInteger) - int(since.timestamp())
-    return passed // int(step.total_seconds())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -148,9 +148,25 @@ class Database:
                     await connection.execution_options(sqlite_begin="DEFERRED")
                 yield Transaction(connection, self.listeners)
 
+    def describe_connections(self) -> str:
+        """How many of its connections this process uses at the moment, in words."""
+        pool: Any = self.engine.pool
+        return f"{pool.checkedout()} of {pool.size()} in use"
+
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+def step_of(
+    transaction: Transaction, column: sa.Column[datetime], since: datetime, step: timedelta
+) -> sa.ColumnElement[int]:
+    """In which step of time after an instant a row lies, the first being 0; both are whole seconds."""
+    seconds: sa.ColumnElement[Any] = sa.extract("epoch", column)
+    if transaction.connection.dialect.name == "postgresql":
+        seconds = sa.func.floor(seconds)
+    passed = sa.cast(seconds, sa.BigInteger) - int(since.timestamp())
+    return passed // int(step.total_seconds())
 
 
 async def undisturbed(work: Coroutine[Any, Any, _Result]) -> _Result:

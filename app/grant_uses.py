@@ -4,26 +4,24 @@ A call costs a look-up in a dictionary, and never fails or waits for the databas
 as memory allows. A grant is written once a minute at most.
 """
 
-import asyncio
-import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.authorization_server.grant_uses import Use, write_uses
 from app.clock import Clock
-from app.database import Database, DatabaseUnavailable, undisturbed
-
-log = logging.getLogger(__name__)
+from app.database import Database, DatabaseUnavailable
+from app.written_later import WrittenLater
 
 EXACT_TO = timedelta(minutes=1)
-_WRITE_EVERY = 3.0  # seconds
 _AT_ONCE = 200  # grants a transaction
 MOST_KEPT = 20_000
 
 
-class GrantUses:
+class GrantUses(WrittenLater):
     """What this process knows of the use of grants and has not written yet."""
+
+    what = "uses of grants"
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -46,6 +44,11 @@ class GrantUses:
         first = now if waiting is None else waiting.first_at
         self._waiting[grant_id] = Use(grant_id, first, now, source)
 
+    @property
+    def waiting(self) -> int:
+        """Of how many grants."""
+        return len(self._waiting)
+
     async def write(self) -> None:
         """Write what waits. What can't be written now goes on waiting."""
         waiting, self._waiting = list(self._waiting.values()), {}
@@ -66,25 +69,6 @@ class GrantUses:
         self._again = frozenset(use.grant_id for use in left_out)
         now = self._clock.now()
         self._noted = {key: noted for key, noted in self._noted.items() if now - noted < EXACT_TO}
-
-    async def run(self) -> None:
-        """Write every few seconds, until cancelled."""
-        while True:
-            await asyncio.sleep(_WRITE_EVERY)
-            await undisturbed(self._try_to_write())
-
-    async def close(self) -> None:
-        """Write what waits for the last time."""
-        await self._try_to_write()
-        if self._waiting:
-            log.warning("Uses of %s grants were not written", len(self._waiting))
-
-    async def _try_to_write(self) -> None:
-        try:
-            await self.write()
-        except Exception:
-            # Whatever it was, the loop must not end, nor the shutdown stop: who uses what is no reason for that.
-            log.exception("Uses of grants can't be written")
 
     def _keep(self, uses: Iterable[Use]) -> None:
         """Put back what was not written, below what came meanwhile."""

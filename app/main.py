@@ -87,6 +87,8 @@ from app.routers.pages.guards import install_sign_in_first
 from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
 from app.settings import Settings, load_settings
+from app.tallies import Tallies
+from app.written_later import WrittenLater
 
 _ROUTERS = (
     discovery,
@@ -225,7 +227,8 @@ class _Runtime:
             passwords = Passwords(self.hash_cost)
             stack.callback(passwords.close)
             hooks = load_hooks(settings.hooks)
-            client_documents = ClientDocuments(database, self.policy, self.fetcher, hooks)
+            tallies = Tallies(database, self.clock)
+            client_documents = ClientDocuments(database, self.policy, self.fetcher, hooks, tallies)
             stack.push_async_callback(client_documents.close)
             key_sets = KeySets(self.fetcher)
             stack.push_async_callback(key_sets.close)
@@ -245,7 +248,8 @@ class _Runtime:
                 limits=Limits(settings.registrations_per_minute, settings.shared_egress),
                 client_documents=client_documents,
                 hooks=hooks,
-                reporter=Reporter(hooks),
+                reporter=Reporter(hooks, tallies),
+                tallies=tallies,
                 key_sets=key_sets,
                 client_keys=ClientKeys(database, key_sets, client_documents),
                 second_factor=SecondFactor(settings.second_factor),
@@ -253,10 +257,9 @@ class _Runtime:
                 servers=_servers(settings),
             )
             app.state.services = services
-            revocations = await self._follow_news(stack, services)
+            revocations = app.state.revocations = await self._follow_news(stack, services)
             uses = app.state.grant_uses = GrantUses(database, self.clock)
-            stack.push_async_callback(uses.close)
-            stack.push_async_callback(_cancel, [asyncio.create_task(uses.run())])
+            _keep_books(stack, uses, tallies)
             endpoints: dict[str, ASGIApp] = {}
             for resource in self.policy.resources:
                 if (server := services.servers.get(resource.url)) is None:
@@ -322,6 +325,11 @@ class _Runtime:
         if services.hooks.on_bearer is not None:
             find = find_foreign(services.hooks, resource.url, issuer, self.policy.catalogue)
             verifier = ForeignTokens(verifier, issuer, resource.url, find, self.clock)
+
+        def used(grant_id: str, source: str) -> None:
+            services.tallies.count("call", path)
+            uses.note(grant_id, source)
+
         guard = BearerGuard(
             endpoint,
             verifier,
@@ -336,7 +344,7 @@ class _Runtime:
             enforce(services.servers[resource.url], settings.tools_list),
             self._possession_check(services, resource),
             HandleSealer(services.keys.encryption_keys("handles"), self.clock),
-            uses.note,
+            used,
             ResourceRefusals(services.database, self.clock, path).note,
         )
         # These endpoints stand in front of the application's middleware, and want to know who calls as well.
@@ -354,6 +362,13 @@ class _Runtime:
             nonces_of(services.keys, self.policy),
             self.clock,
         )
+
+
+def _keep_books(stack: AsyncExitStack, *books: WrittenLater) -> None:
+    """Write in the background what is remembered, and at the end what is left."""
+    for book in books:
+        stack.push_async_callback(book.close)
+        stack.push_async_callback(_cancel, [asyncio.create_task(book.run())])
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

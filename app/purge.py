@@ -8,6 +8,7 @@ from app.authorization_server import housekeeping
 from app.authorization_server.policy import Policy
 from app.database import Database, Transaction
 from app.leftovers import Leftovers
+from app.tallies import tallies
 
 Step = Callable[[Transaction], Awaitable[int]]
 
@@ -28,7 +29,12 @@ def steps(policy: Policy, origin: Origin) -> Mapping[str, Step]:
 
 def _old_events(policy: Policy) -> tuple[Leftovers, ...]:
     lifetime = policy.audit_lifetime
-    return (Leftovers(audit_events, lambda now: audit_events.c.at < now - lifetime),) if lifetime else ()
+    if not lifetime:
+        return ()
+    return (
+        Leftovers(audit_events, lambda now: audit_events.c.at < now - lifetime),
+        Leftovers(tallies, lambda now: tallies.c.hour < now - lifetime),
+    )
 
 
 async def purge(

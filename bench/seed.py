@@ -53,6 +53,16 @@ SELECT now() - i * interval '30 seconds',
        'client_' || md5(CASE WHEN i % 20 = 0 THEN '1' ELSE (1 + i % $3)::text END), '203.0.113.' || i % 250, 'E' || i
 FROM generate_series(1, $1) AS i
 """
+# Two months, by the hour: calls of two resources, tokens, registrations and thirty reasons to refuse.
+_TALLIES = """
+INSERT INTO tallies (hour, kind, label, count)
+SELECT date_trunc('hour', now()) - h * interval '1 hour', kind, label, 1 + (h * 37 + length(label) * 11) % 900
+FROM generate_series(0, 1500) AS h,
+     (SELECT 'call' AS kind, unnest(ARRAY['/mcp', '/mcp/notes']) AS label
+      UNION ALL SELECT 'token', unnest(ARRAY['authorization_code', 'refresh_token', 'client_credentials'])
+      UNION ALL SELECT 'registration', unnest(ARRAY['dynamic', 'document'])
+      UNION ALL SELECT 'refusal', '/oauth/token: reason_' || n FROM generate_series(1, 30) AS n) AS counted
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +84,11 @@ async def seed(database_url: str, amounts: Amounts = Amounts()) -> None:
         await connection.execute(_GRANTS, amounts.clients, amounts.users, timeout=600)
         if amounts.events:
             await connection.execute(_EVENTS, amounts.events, amounts.users, amounts.clients, timeout=600)
+        await connection.execute(_TALLIES, timeout=600)
         for table in _TABLES:
             await connection.execute(f"VACUUM (ANALYZE) {table}", timeout=600)
     finally:
         await connection.close()
 
 
-_TABLES: Sequence[str] = ("clients", "users", "grants", "audit_events")
+_TABLES: Sequence[str] = ("clients", "users", "grants", "audit_events", "tallies")

@@ -1,13 +1,15 @@
 """The operator's first page: what happened, over time, and what was refused and why."""
 
 import re
-from datetime import timedelta
 
 import httpx2
 import pytest
 
-from app.audit import Origin, count_over_time, record
-from tests.front_channel import assert_html
+from app import __version__
+from app.local_verifier import DatabaseRevocations
+from app.migrations import newest_revision
+from app.resource_server.revocations import Revocations
+from tests.front_channel import assert_html, change
 from tests.support.world import World
 from tests.working_pages import person
 
@@ -18,49 +20,55 @@ async def operator(world: World) -> httpx2.AsyncClient:
     return await person(world, "carol", is_admin=True)
 
 
-async def happened(world: World, event: str, ago: timedelta, **more: str) -> None:
-    """Write an event of some time ago."""
-    async with world.database.transaction() as tx:
-        await record(tx, event, Origin(world.clock.now() - ago, "198.51.100.9"), **more)
-
-
-async def test_events_are_counted_in_the_step_in_which_they_happened(world: World) -> None:
-    since = world.clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
-    for minutes, outcome in (
-        (0, "ok"),
-        (59.999, "ok"),
-        (60, "ok"),
-        (150, "invalid_grant"),
-        (180, "ok"),
-        (-1, "ok"),
-    ):
-        at = since + timedelta(minutes=minutes)
-        async with world.database.transaction() as tx:
-            await record(tx, "token.issued", Origin(at, "test"), outcome=outcome)
-    async with world.database.reading() as tx:
-        counts = await count_over_time(tx, ["token.issued", "refused"], since, timedelta(hours=1), 3)
-    assert counts == {"token.issued": [2, 1, 1], "refused": [0, 0, 1]}
+def text_of(page: str) -> str:
+    """What one reads, without the tags."""
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
 
 
 async def test_the_page_tells_how_often_and_why(world: World, operator: httpx2.AsyncClient) -> None:
     client = await world.register(client_name="<b>Hostile</b>")
+    counts = world.services.tallies
+    counts.count("refusal", "/oauth/token: <i>code_expired")
+    world.clock.advance(hours=30)
+    # The operator's session is over by then.
+    operator = await world.signed_in_browser("carol")
     await world.tokens(client)
-    for hours in (1, 2, 30):
-        await happened(
-            world,
-            "refused /oauth/token",
-            timedelta(hours=hours),
-            outcome="invalid_grant",
-            reason="<i>code_expired",
-        )
+    for _ in range(2):
+        counts.count("refusal", "/oauth/token: <i>code_expired")
+    for number in range(4):
+        counts.count("refusal", f"/login: reason-{number}")
+    await counts.write()
     page = await operator.get("/admin")
     assert_html(page, 200)
     assert "<b>Hostile" not in page.text
     assert "<i>code_expired" not in page.text
-    assert "refused /oauth/token: &lt;i&gt;code_expired" in page.text
+    assert "/oauth/token: &lt;i&gt;code_expired" in page.text
+    assert "everything else" in page.text
     figures = dict(re.findall(r"<p>([a-z ]+)</p>\s*<b>([0-9,]+)</b>", page.text))
-    assert figures == {"apps let in": "1", "first tokens": "1", "registrations": "1", "refusals": "2"}
+    assert figures == {"calls": "0", "tokens": "1", "registrations": "0", "refusals": "6"}
     assert "1 in the 24 hours before" in page.text
+
+
+async def test_the_page_tells_how_the_server_is(world: World, operator: httpx2.AsyncClient) -> None:
+    world.clock.advance(hours=3)
+    page = text_of((await operator.get("/admin")).text)
+    kind = "SQLite 3" if world.database.is_sqlite else "PostgreSQL 1"
+    for fact in (f"Version {__version__}", f"Database {kind}", f"Schema {newest_revision()}"):
+        assert fact in page
+    assert "Signing key signs for 3 hours" in page
+    assert re.search(r"Connections of this process [1-9] of 10 in use", page)
+    assert re.search(r"Revocations read [0-9a-z ]+ ago", page)
+
+
+async def test_what_is_wrong_with_the_server_is_said(world: World, operator: httpx2.AsyncClient) -> None:
+    await change(world, "UPDATE alembic_version SET version_num = '0001'")
+    await change(world, "DELETE FROM signing_keys")
+    source = DatabaseRevocations(world.database, world.clock)
+    world.app.state.revocations = Revocations(source, world.clock)
+    page = text_of((await operator.get("/admin")).text)
+    assert "run ostiary migrate" in page
+    assert "No key signs" in page
+    assert "Revocations not read yet They can’t be read" in page
 
 
 @pytest.mark.parametrize("span", ["day", "week", "month"])

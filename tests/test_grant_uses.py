@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app import grant_uses
+from app import written_later
 from app.authorization_server.grant_uses import Use, write_uses
 from app.authorization_server.tables import grants
 from app.database import Database, DatabaseUnavailable
@@ -129,7 +129,7 @@ async def test_a_grant_that_is_held_is_tried_once_more(world: World) -> None:
     await uses.write()
     assert (await world.rows(SQL))[0]["first_used_at"] is not None
     await uses.write()
-    assert uses._waiting == {}
+    assert uses.waiting == 0
 
 
 class _Away(Database):
@@ -157,7 +157,7 @@ async def test_while_the_database_is_away_the_uses_are_kept_and_calls_go_on(worl
     for number in range(MOST_KEPT + 5):
         uses.note(f"grant_{number}", "192.0.2.1")
     await uses.write()
-    assert len(uses._waiting) == MOST_KEPT
+    assert uses.waiting == MOST_KEPT
     uses.note(grant_id, "192.0.2.2")
     database.away = False
     await uses.write()
@@ -177,7 +177,7 @@ async def test_the_loop_goes_on_whatever_happens(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     grant_id = await _grant_id(world)
-    monkeypatch.setattr(grant_uses, "_WRITE_EVERY", 0.01)
+    monkeypatch.setattr(written_later, "_WRITE_EVERY", 0.01)
     database = _Away(world.database.url)
     database.trouble = ZeroDivisionError
     uses = GrantUses(database, world.clock)
@@ -185,9 +185,9 @@ async def test_the_loop_goes_on_whatever_happens(
     running = asyncio.create_task(uses.run())
     await _until(lambda: bool(caplog.records))
     await uses.close()
-    assert "Uses of 1 grants were not written" in caplog.text
+    assert "1 uses of grants were not written" in caplog.text
     database.away = False
-    await _until(lambda: not uses._waiting)
+    await _until(lambda: not uses.waiting)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await database.close()

@@ -26,6 +26,7 @@ from app.oauth.errors import InvalidClientMetadata, InvalidRedirectURI, OAuthErr
 from app.oauth.jwt import Unverified
 from app.oauth.uris import InvalidURI, check_client_id_url, host_of, is_client_id_url, is_loopback
 from app.rows import values_of
+from app.tallies import Tallies
 
 _OLD = timedelta(days=1)
 # Between two readings that a token request asks for.
@@ -52,8 +53,11 @@ class DocumentRefused(OAuthError):
 class ClientDocuments:
     """The documents of this process's clients; what was read is kept in the database, for every process."""
 
-    def __init__(self, database: Database, policy: Policy, fetcher: DocumentFetcher, hooks: Hooks) -> None:
+    def __init__(
+        self, database: Database, policy: Policy, fetcher: DocumentFetcher, hooks: Hooks, tallies: Tallies
+    ) -> None:
         self._database = database
+        self._tallies = tallies
         self._hooks = hooks
         self._policy = policy
         self._fetcher = fetcher
@@ -177,7 +181,9 @@ class ClientDocuments:
             words = f"The app’s description can’t be used. {error.description}"
             return DocumentRefused(words, reason="document_invalid")
         async with self._database.transaction() as tx:
-            await _keep(tx, client, origin)
+            is_new = await _keep(tx, client, origin)
+        if is_new:
+            self._tallies.count("registration", "document")
         return None
 
 
@@ -186,8 +192,10 @@ def _is_fresh(client: Client, now: datetime) -> bool:
     return client.document_withdrawn_at is None and until is not None and now < until
 
 
-async def _keep(tx: Transaction, client: Client, origin: Origin) -> None:
-    """Store what the document says; a client that came by other means meanwhile stays as it is."""
+async def _keep(tx: Transaction, client: Client, origin: Origin) -> bool:
+    """Store what the document says; whether that is the first time. A client that came by other means meanwhile stays
+    as it is.
+    """
     await tx.lock(f"client {client.client_id}")
     stored = await store.find_client(tx, client.client_id)
     if stored is None:
@@ -200,3 +208,4 @@ async def _keep(tx: Transaction, client: Client, origin: Origin) -> None:
         if changed:
             await record(tx, "client.described", origin, reason="changed", client_id=client.client_id)
             await withdraw_approval(tx, client.client_id, origin, "changed")
+    return stored is None

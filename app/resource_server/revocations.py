@@ -65,6 +65,11 @@ class Revocations:
         self._whole_at: datetime | None = None
         self._woken = asyncio.Event()
 
+    @property
+    def known_at(self) -> datetime | None:
+        """When they were read last; None before the first time."""
+        return self._known_at
+
     def add(self, news: Iterable[tuple[str, datetime]]) -> None:
         """Refuse these from now on."""
         self._revoked.update(news)

@@ -79,4 +79,5 @@ async def register(
     except InvalidToken:
         await services.limits.count_client_failure(origin.source, None)
         raise
+    services.tallies.count("registration", "dynamic")
     return JSONResponse(registered.response(services.policy.issuer), 201, NO_STORE)

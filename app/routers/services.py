@@ -18,6 +18,7 @@ from app.mcp_server.endpoint import AnyServer
 from app.oauth.credentials import Keys
 from app.routers.failures import Reporter
 from app.routers.limits import Limits
+from app.tallies import Tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Services:
     client_documents: ClientDocuments
     hooks: Hooks
     reporter: Reporter
+    tallies: Tallies
     key_sets: KeySets
     client_keys: ClientKeys
     second_factor: SecondFactor

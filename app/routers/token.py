@@ -68,4 +68,5 @@ async def token(
         await services.limits.count_client_failure(origin.source, error.client_id)
         raise
     services.client_documents.renew_soon(client, origin)
+    services.tallies.count("token", grant_type)
     return JSONResponse(response.body(), headers=NO_STORE | nonce_header(services, origin, proofs))

@@ -241,7 +241,7 @@ def upgrade() -> None:
             "label",
             sa.Text(),
             nullable=False,
-            comment="Which: a tool, an endpoint with an error, a grant type",
+            comment="Which: a resource, an endpoint with a reason, a grant type",
         ),
         sa.Column("count", sa.BigInteger(), nullable=False, comment="How often"),
         sa.PrimaryKeyConstraint("hour", "kind", "label", name=op.f("pk_tallies")),

@@ -46,7 +46,6 @@ from app.routers.dependencies import (
     resource_owner,
 )
 from app.routers.errors import PageError
-from app.routers.metrics import count_refusal
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.next_step import next_is_device
 from app.routers.pages.permissions import answer_of
@@ -99,10 +98,10 @@ async def enter_code(
         found = await try_code(tx, services.keys, services.policy, typed, owner, origin)
     except WrongCode:
         await services.limits.count_wrong_code(origin.source)
-        count_refusal("/device", "wrong_code")
+        services.reporter.count("/device", "wrong_code")
         return _code_page(http, services, current, typed, error=_WRONG, status=400)
     except TooManyWrongCodes:
-        count_refusal("/device", "too_many_codes")
+        services.reporter.count("/device", "too_many_codes")
         return _code_page(http, services, current, typed, error=_SLOW_DOWN, status=429)
     return _redirect(_decision_address(services, current, found.user_code))
 
@@ -180,7 +179,7 @@ async def decide(
         else:
             await deny(tx, policy, device, owner, origin)
     except AlreadyAnswered:
-        count_refusal("/device", "answered_before")  # the page says how it ended
+        services.reporter.count("/device", "answered_before")  # the page says how it ended
     except OAuthError as error:
         raise broken_request(error) from None
     return _redirect(_decision_address(services, current, code))

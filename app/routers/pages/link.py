@@ -19,7 +19,6 @@ from app.oauth.parameters import Parameters
 from app.routers.browser import Browser, BrowserDep, forged, me_of, remember_browser, signed_in
 from app.routers.dependencies import OriginDep, ServicesDep, record_refusal
 from app.routers.errors import PageError, page_error_response
-from app.routers.metrics import count_refusal
 from app.routers.pages.forms import UnreferredFormDep, field_of
 from app.routers.pages.next_step import NextStep
 from app.routers.pages.render import render_page
@@ -147,7 +146,7 @@ def _page(
 
 async def _refuse(http: Request, services: Services, origin: Origin, error: links.NotGood) -> Response:
     """One page whatever is wrong; the record tells operators what, under the reference on the page."""
-    count_refusal("/link/{token}", error.reason)
+    services.reporter.count("/link/{token}", error.reason)
     if not await services.limits.count_wrong_link(origin.source):
         slow_down = PageError(
             "Too many links that are not good",

@@ -11,7 +11,6 @@ from app.audit import Origin, record
 from app.database import Transaction
 from app.routers.browser import Browser, BrowserDep, forged
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep
-from app.routers.metrics import count_refusal
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.next_step import PARAMETERS, find_next_step
 from app.routers.pages.passkey_forms import relying_party
@@ -41,7 +40,7 @@ async def sign_in(
     try:
         user, method = await _authenticate(tx, services, browser, field_of(form, "credential"), origin)
     except passkeys.Refused as error:
-        count_refusal("/login/passkey", error.reason)
+        services.reporter.count("/login/passkey", error.reason)
         if await services.limits.may_record(origin.source):
             await record(
                 tx,

@@ -17,7 +17,6 @@ from app.oauth.parameters import Parameters
 from app.routers.browser import Browser, BrowserDep, forged
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep
 from app.routers.errors import PageError
-from app.routers.metrics import count_refusal
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.next_step import NextStep, find_next_step
 from app.routers.pages.passkey_forms import passkey_request, relying_party
@@ -66,7 +65,7 @@ async def finish(
     known_as = browser.id if await store.knows_device(tx, user.id, browser.hashes(services.keys)) else None
 
     async def refuse(reason: str, error: str, status: int) -> Response:
-        count_refusal(_PATH, reason)
+        services.reporter.count(_PATH, reason)
         await record(
             tx,
             "user.second_factor_refused",

@@ -21,7 +21,6 @@ from app.routers.browser import (
     signed_in,
 )
 from app.routers.dependencies import OriginDep, ServicesDep
-from app.routers.metrics import count_refusal
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.next_step import PARAMETERS, NextStep, find_next_step
 from app.routers.pages.passkey_forms import passkey_request
@@ -84,14 +83,14 @@ async def sign_in(
         known_as = browser.id if await store.knows_device(tx, known.id if known else "", hashes) else None
     view = SignInView(step, username)
     if not await services.limits.may_try_password(username, origin.source, known_as):
-        count_refusal("/login", "too_many_tries")
+        services.reporter.count("/login", "too_many_tries")
         page = sign_in_page(http, services, browser, origin, view, error=_SLOW_DOWN, status=429)
         page.headers["Retry-After"] = str(_RETRY_AFTER)
         return page
     user = await authenticate(services.passwords, known, password)
     async with services.database.transaction() as tx:
         if user is None or not await still_stands(tx, user):
-            count_refusal("/login", "wrong_password")
+            services.reporter.count("/login", "wrong_password")
             await record(
                 tx,
                 "user.sign_in_refused",

@@ -10,7 +10,6 @@ from app.database import Transaction
 from app.oauth.uris import host_of
 from app.routers.browser import BrowserDep
 from app.routers.dependencies import TransactionDep
-from app.routers.metrics import count_refusal
 from app.routers.pages import qr_code
 from app.routers.pages.account.security import HERE, PATH, added, security_page
 from app.routers.pages.forms import PageFormDep, field_of
@@ -40,7 +39,7 @@ async def confirm(
     try:
         await one_time_codes.confirm(tx, services.keys, user, sealed, field_of(form, "code"), person.origin)
     except one_time_codes.Refused as error:
-        count_refusal(_PATH, "wrong_code")
+        services.reporter.count(_PATH, "wrong_code")
         return await _page(http, tx, person, onward, _resume(person, sealed), str(error))
     return await added(http, tx, person, onward, "otp", "app-added")
 

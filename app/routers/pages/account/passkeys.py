@@ -13,7 +13,6 @@ from app.audit import record
 from app.database import Transaction
 from app.routers.browser import Browser, BrowserDep
 from app.routers.dependencies import TransactionDep
-from app.routers.metrics import count_refusal
 from app.routers.pages.account.security import HERE, PATH, added, security_page, shown
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.guards import FreshPersonDep, FreshWriterDep, Person
@@ -61,7 +60,7 @@ async def add(
             person.origin,
         )
     except passkeys.Refused as error:
-        count_refusal(_NEW, error.reason)
+        services.reporter.count(_NEW, error.reason)
         await record(
             tx,
             "passkey.refused",

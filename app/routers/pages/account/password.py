@@ -11,7 +11,6 @@ from app.authorization_server.revocation import revoke_user
 from app.oauth.parameters import Parameters
 from app.routers.browser import Browser, BrowserDep
 from app.routers.dependencies import OriginDep, ServicesDep
-from app.routers.metrics import count_refusal
 from app.routers.pages.account.security import PATH, security_page
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.guards import Person, find_person
@@ -81,11 +80,11 @@ async def _check_present(
 ) -> User:
     user = person.signed_in.user
     if not await services.limits.may_try_password(user.username, origin.source, browser.id):
-        count_refusal(PATH, "too_many_tries")
+        services.reporter.count(PATH, "too_many_tries")
         raise _NotChanged("Too many tries. Wait a few minutes, then try again.", 429)
     found = await authenticate(services.passwords, user, password)
     if found is None:
-        count_refusal(PATH, "wrong_password")
+        services.reporter.count(PATH, "wrong_password")
         async with services.database.transaction() as tx:
             await record(tx, "user.password_change_refused", origin, outcome="access_denied", user_id=user.id)
         raise _NotChanged("The present password is not right. Nothing was changed.", 401)
