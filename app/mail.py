@@ -158,22 +158,20 @@ class Mailer:
                     timeout=_WITHIN,
                 )
         except aiosmtplib.SMTPRecipientsRefused:
-            raise NotSent(
-                "address_refused", "The mail server does not take letters to this address."
-            ) from None
+            raise NotSent("address_refused", "The mail server takes no e-mail for this address.") from None
         except aiosmtplib.SMTPAuthenticationError:
             raise NotSent("sign_in_refused", "The mail server does not let this server in.") from None
         except (aiosmtplib.SMTPConnectError, OSError):
             raise NotSent("server_away", "The mail server can’t be reached.") from None
         except (aiosmtplib.SMTPException, ValueError):
-            raise NotSent("server_refused", "The mail server did not take the letter.") from None
+            raise NotSent("server_refused", "The mail server did not take the e-mail.") from None
 
     def _message(self, letter: Letter, now: datetime) -> EmailMessage:
         message = EmailMessage(_POLICY)
         try:
             message["To"] = read_address(letter.to)
         except ValueError:
-            raise NotSent("bad_address", "No letter can be sent to this address.") from None
+            raise NotSent("bad_address", "No e-mail can be sent to this address.") from None
         message["From"] = self._sender
         message["Subject"] = letter.subject
         message["Date"] = format_datetime(now)

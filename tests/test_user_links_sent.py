@@ -1,51 +1,21 @@
 """Operators send links: the letter goes out when the link is committed, and what fails is told and on record."""
 
 import html
-import re
-from collections.abc import AsyncIterator, Callable
-from email.message import EmailMessage
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.command_line import CommandLine, assert_refused, command_line
 from tests.front_channel import assert_html, change
-from tests.mail_server import MailBox, running_mail_server
+from tests.letters import MAIL_FROM, letters_on_record, link_in
+from tests.mail_server import MailBox
 from tests.people_links import use
 from tests.support.world import World
 from tests.test_admin_users import USERS, act, page_of
 from tests.working_pages import form_to, person, press
 
-MAIL_FROM = "door@example.com"
-LINK = re.compile(r"^http://localhost:8000(/link/ost_link_[\w-]{43})\r?$", re.MULTILINE)
-
-
-def link_in(letter: EmailMessage) -> str:
-    """The path of the one link in a letter."""
-    (path,) = LINK.findall(letter.get_content())
-    return str(path)
-
-
-async def letters_on_record(world: World) -> list[tuple[str, str | None]]:
-    """What became of letters."""
-    statement = "SELECT event, reason FROM audit_events WHERE event LIKE 'mail.%' ORDER BY id"
-    return [(row["event"], row["reason"]) for row in await world.rows(statement)]
-
-
-@pytest.fixture
-async def box() -> AsyncIterator[MailBox]:
-    """A mail server."""
-    async with running_mail_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def writing(make_world: Callable[..., Any], box: MailBox) -> World:
-    """A server that sends letters, and alice."""
-    world: World = await make_world(smtp_url=box.url, mail_from=MAIL_FROM)
-    await world.create_user("alice")
-    return world
+pytest_plugins = ["tests.letters_fixtures"]
 
 
 async def test_a_reset_link_is_sent_and_shown_to_nobody(writing: World, box: MailBox) -> None:
@@ -83,7 +53,7 @@ async def test_without_an_address_the_link_is_shown_instead(writing: World, box:
     await change(writing, "UPDATE users SET email = NULL")
     answer = await admin.post(form.action, data={**form.fields, "user_id": form.buttons[0][1]})
     assert_html(answer, 409)
-    assert "No letter can be sent" in answer.text
+    assert "No e-mail can be sent" in answer.text
     assert box.letters == []
 
 
@@ -115,9 +85,9 @@ async def test_the_letter_leaves_after_the_commit(writing: World, box: MailBox) 
         (
             lambda box: box.refused.add("alice@example.com"),
             "address_refused",
-            "does not take letters to this",
+            "takes no e-mail for this",
         ),
-        (lambda box: setattr(box, "takes_letters", False), "server_refused", "did not take the letter"),
+        (lambda box: setattr(box, "takes_letters", False), "server_refused", "did not take the e-mail"),
     ],
     ids=["address", "letter"],
 )
@@ -131,7 +101,7 @@ async def test_the_operator_is_told_when_a_letter_does_not_go_out(
     assert says in html.unescape(answer.text)
     assert "ost_link_" not in answer.text
     assert await letters_on_record(writing) == [("mail.refused", reason)]
-    assert "Letter not sent" in (await admin.get(await page_of(writing, "alice"))).text
+    assert "E-mail not sent" in (await admin.get(await page_of(writing, "alice"))).text
 
 
 async def test_without_a_mail_server_nothing_is_sent(world: World) -> None:
@@ -173,5 +143,5 @@ async def test_the_command_line_tells_why_nothing_was_sent(
     assert_refused(await without.quickly("users", "reset-link", "alice", "--send"), "SMTP_URL")
     assert await writing.rows("SELECT * FROM account_links") == []
     box.takes_letters = False
-    assert_refused(await cli.quickly("users", "reset-link", "alice", "--send"), "did not take the letter")
+    assert_refused(await cli.quickly("users", "reset-link", "alice", "--send"), "did not take the e-mail")
     assert await letters_on_record(writing) == [("mail.refused", "server_refused")]

@@ -39,7 +39,7 @@ class Letters:
             f"An account was made for you at {self.site}.",
             "Choose a password for it here, within seven days:",
             link,
-            "The link works once. Whoever has it gets into the account, so pass this letter on to nobody.",
+            "The link works once. Whoever has it gets into the account, so pass this e-mail on to nobody.",
             "If you don’t know what this is about, do nothing.",
         )
 
@@ -52,7 +52,7 @@ class Letters:
             f"A new password was asked for, for your account at {self.site}.",
             "Choose it here, within one hour:",
             link,
-            "The link works once. Whoever has it gets into the account, so pass this letter on to nobody.",
+            "The link works once. Whoever has it gets into the account, so pass this e-mail on to nobody.",
             "If you did not ask for this, do nothing: your password stays as it is.",
         )
 
@@ -81,7 +81,7 @@ class Letters:
         )
 
     def _letter(self, address: str, subject: str, user: User, *parts: str) -> Letter:
-        end = f"This letter was written by the server at {self.site}. Nobody reads answers to it."
+        end = f"This e-mail was written by the server at {self.site}. Nobody reads answers to it."
         return Letter(
             address, subject, "\n\n".join([f"Hello {told(user.name)},", *parts, "-- \n" + end]) + "\n"
         )

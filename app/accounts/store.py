@@ -12,6 +12,8 @@ from app.database import Transaction
 from app.oauth.credentials import TokenHash
 from app.rows import values_of
 
+_MOST_REACHED = 5
+
 
 class UsernameTaken(Exception):
     """Someone has this name already."""
@@ -64,6 +66,20 @@ async def find_users_by_email(tx: Transaction, email: str) -> Sequence[User]:
     """Everyone with this address, which is compared in lower case; two at most."""
     same = sa.func.lower(users.c.email) == email.lower()
     return [User(**row._mapping) for row in await tx.execute(sa.select(users).where(same).limit(2))]
+
+
+async def find_users_reached_by(tx: Transaction, typed: str) -> Sequence[User]:
+    """Who may be sent a link to a new password when somebody types this name or address: they have a password, may sign
+    in, and confirmed their address. A few at most.
+    """
+    named = sa.or_(users.c.username == typed.lower(), sa.func.lower(users.c.email) == typed.lower())
+    reached = [
+        users.c.disabled_at.is_(None),
+        users.c.password_hash.is_not(None),
+        users.c.email_verified_at.is_not(None),
+    ]
+    statement = sa.select(users).where(named, *reached).order_by(users.c.username).limit(_MOST_REACHED)
+    return [User(**row._mapping) for row in await tx.execute(statement)]
 
 
 async def find_identity(tx: Transaction, issuer: str, subject: str) -> Identity | None:

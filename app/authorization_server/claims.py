@@ -1,7 +1,7 @@
 """What a client is told about a person: the same in access tokens, in ID tokens and at the userinfo endpoint.
 
-`email_verified` and `updated_at` are left out: this server verifies no address and keeps no date of a profile, and a
-claim that is not known is not told (OpenID Connect Core §5.1, §5.3.2).
+`email_verified` and `updated_at` are left out: whether an address was confirmed here decides only where links to new
+passwords are sent, and no date of a profile is kept (OpenID Connect Core §5.1, §5.3.2).
 """
 
 from collections.abc import Collection

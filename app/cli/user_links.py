@@ -68,7 +68,7 @@ def _make(find: _Find, purpose: Purpose, send: bool, as_json: bool) -> None:
     async def action(command: Command) -> dict[str, Any]:
         mailer = mailer_of(command.settings)
         if send and mailer is None:
-            raise people.Refused("No letter can be sent: set SMTP_URL and MAIL_FROM.")
+            raise people.Refused("No e-mail can be sent: set SMTP_URL and MAIL_FROM.")
         origin = command.origin()
         async with command.transaction() as tx:
             user = await find(command, tx, origin)

@@ -203,6 +203,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/link/{token}"): Operation(
         "Use the link up.", (*_PAGES, 404, 422), form=("new", "again", "csrf_token"), page=True
     ),
+    ("get", "/forgot"): Operation(
+        "Asks who forgot the password, where letters are sent.", (*_PAGES, 404), page=True
+    ),
+    ("post", "/forgot"): Operation(
+        "Send a letter, if there is somebody to send it to.",
+        (*_PAGES, 404, 422),
+        form=("who", "csrf_token"),
+        page=True,
+    ),
     ("get", "/logout"): Operation("Asks before it signs out.", _PAGES, page=True),
     ("post", "/logout"): Operation("Sign out.", _PAGES, form=("csrf_token",), page=True),
     ("get", "/consent/{request_id}"): Operation("The question of an app.", _PAGES, page=True),

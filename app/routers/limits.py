@@ -61,6 +61,8 @@ class Limits:
         # While a user code lives.
         self._wrong_codes = _per_source(20, "wrong-codes", 10)
         self._wrong_links = _per_source(30, "wrong-links", 10)
+        self._asked_letters = _per_source(20, "asked-letters", 10)
+        self._letters = RateLimitItemPerMinute(5, 60, namespace="letters")
         self._person = RateLimitItemPerMinute(100, namespace="authorize-person")
         # Guesses of passwords, within five minutes.
         self._account_source = RateLimitItemPerMinute(10, 5, namespace="sign-in-account-source")
@@ -144,6 +146,14 @@ class Limits:
     async def count_wrong_link(self, source: str) -> bool:
         """Count a link that let nobody in; False when there were too many. One that is good is never refused for it."""
         return await self._hit(self._wrong_links, source)
+
+    async def may_ask_for_link(self, source: str) -> bool:
+        """Whether one more letter may be asked for here by somebody who is not signed in."""
+        return await self._hit(self._asked_letters, source)
+
+    async def may_write_to(self, user_id: str) -> bool:
+        """Whether one more letter of somebody's own, or in their name, may go out within the hour."""
+        return await self._limiter.hit(self._letters, user_id)
 
     async def may_try_password(self, username: str, source: str, device: str | None) -> bool:
         """Whether another password may be tried; the try is counted before it is made, so that many at once don't

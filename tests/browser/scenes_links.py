@@ -5,6 +5,7 @@ import itertools
 from playwright.async_api import expect
 
 from tests.browser.scenes_admin import admin_users
+from tests.browser.scenes_factors import somebody_new
 from tests.browser.visitor import Visitor
 
 HOSTILE_NAME = "Zoe <img src=x onerror=alert(1)> “verified” " + "Pneumonoultramicroscopic" * 2
@@ -65,7 +66,7 @@ async def invitation_sent(visitor: Visitor) -> None:
 async def invitation_not_sent(visitor: Visitor) -> None:
     visitor.site.mail.refused.add("refused@example.com")
     await _invite_by_letter(visitor, "refused@example.com")
-    await expect(visitor.page.locator("h1")).to_have_text("The letter was not sent")
+    await expect(visitor.page.locator("h1")).to_have_text("The e-mail was not sent")
 
 
 async def link_to_an_address(visitor: Visitor) -> None:
@@ -86,6 +87,41 @@ async def link_that_is_over(visitor: Visitor) -> None:
     await expect(visitor.page.locator("h1")).to_have_text("This link does not work")
 
 
+async def forgot(visitor: Visitor) -> None:
+    await visitor.page.goto(f"{visitor.site.url}/login")
+    await visitor.page.click("a[href$=forgot]")
+    await expect(visitor.page.locator("h1")).to_have_text("Forgot your password?")
+
+
+async def forgot_with_nothing_typed(visitor: Visitor) -> None:
+    await forgot(visitor)
+    await visitor.page.fill("input[name=who]", " ")
+    await visitor.page.click("form button[type=submit]")
+    await expect(visitor.page.locator("[role=alert]")).to_be_visible()
+
+
+async def forgot_sent(visitor: Visitor) -> None:
+    await forgot(visitor)
+    await visitor.page.fill("input[name=who]", "alice")
+    await visitor.page.click("form button[type=submit]")
+    await expect(visitor.page.locator("h1")).to_have_text("Look at your mail")
+
+
+async def address_given(visitor: Visitor) -> None:
+    await somebody_new(visitor)
+    await visitor.page.fill("input[name=email]", f"new@{'long.' * 12}example")
+    await visitor.page.click("form:has([name=email]) button[type=submit]")
+    await expect(visitor.page.locator("[role=status]")).to_contain_text("An e-mail is on its way")
+
+
+async def address_known(visitor: Visitor) -> None:
+    name = await somebody_new(visitor)
+    await visitor.page.goto(await visitor.site.link(name, "email", f"{name}@{'long.' * 12}example"))
+    await visitor.page.click("form button[type=submit]")
+    await visitor.page.click("a.button")
+    await expect(visitor.page.locator("section[aria-labelledby=address]")).to_contain_text("confirmed")
+
+
 LINK_SCENES = (
     invited,
     invitation,
@@ -96,4 +132,9 @@ LINK_SCENES = (
     link_to_an_address,
     address_confirmed,
     link_that_is_over,
+    forgot,
+    forgot_with_nothing_typed,
+    forgot_sent,
+    address_given,
+    address_known,
 )

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from app.routers.pages.account import (
     activity,
     apps,
+    email,
     one_time_codes,
     passkeys,
     password,
@@ -15,5 +16,5 @@ from app.routers.pages.account import (
 
 router = APIRouter(prefix="/account", tags=["account"])
 router.add_api_route("", apps.show_apps, methods=["GET"])
-for page in (apps, activity, sessions, security, password, passkeys, one_time_codes, tool_tester):
+for page in (apps, activity, sessions, security, email, password, passkeys, one_time_codes, tool_tester):
     router.include_router(page.router)

@@ -28,12 +28,16 @@ _CODES_PATH = f"{PATH}/recovery-codes"
 # What the page says after a change; the address names it.
 _DONE = {
     "password-changed": "Your password was changed.",
+    "address-known": "This address is confirmed already.",
+    "letter-sent": "An e-mail is on its way. Follow the link in it, within 24 hours, to confirm the address.",
     "passkey-added": "The passkey was added. From now on your password alone does not sign you in.",
     "passkey-renamed": "The passkey has its new name.",
     "passkey-removed": "The passkey was removed. Delete it on your device too.",
     "app-added": "The app was set up. From now on your password alone does not sign you in.",
     "app-removed": "The app was removed. Its codes are good for nothing any more.",
 }
+# What it says of a change that did not work out after all.
+_NOT_DONE = {"letter-not-sent": "No e-mail could be sent to this address. Look at it again, or try later."}
 
 
 @router.get("/security")
@@ -44,7 +48,7 @@ async def show(
     done: Annotated[str, Query(max_length=30)] = "",
 ) -> Response:
     """All the ways in which this person signs in."""
-    return await security_page(http, tx, person, done=_DONE.get(done))
+    return await security_page(http, tx, person, done=_DONE.get(done), error=_NOT_DONE.get(done))
 
 
 @router.get("/security/start")
@@ -130,6 +134,9 @@ async def security_page(
         "error": error,
         "shortest_password": MINIMUM_LENGTH,
         "has_password": person.signed_in.user.password_hash is not None,
+        "email": person.signed_in.user.email,
+        "email_verified": person.signed_in.user.email_verified_at is not None,
+        "sends_letters": services.dispatch is not None,
         "can_have_passkeys": relying_party(services) is not None,
         "columns": [Column(label) for label in ("Name", "Kept", "Added", "Last used", "Change")],
         "passkeys": [shown(passkey, person) for passkey in factors.passkeys],

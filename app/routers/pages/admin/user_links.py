@@ -31,7 +31,7 @@ async def send(http: Request, tx: TransactionDep, person: OperatorDep, form: Pag
     user = await find_user(tx, id_of(form))
     dispatch = person.services.dispatch
     if dispatch is None or user.email is None:
-        raise refused("No letter can be sent: a mail server, or the person’s address, is missing.", "no_mail")
+        raise refused("No e-mail can be sent: a mail server, or the person’s address, is missing.", "no_mail")
     purpose, issued = await _issue(tx, person, user, user.email)
     return send_page(http, person, dispatch, user, user.email, purpose, issued)
 
