@@ -83,12 +83,14 @@ from app.routers.pages import (
     passkey_sign_in,
     second_factor,
     sign_in,
+    upstream_sign_in,
 )
 from app.routers.pages.guards import install_sign_in_first
 from app.routers.pages.render import STATIC, make_templates
 from app.routers.services import PublicAddress, Services
 from app.settings import Settings, load_settings
 from app.tallies import Tallies
+from app.upstream.registry import make_providers
 from app.written_later import WrittenLater
 
 _ROUTERS = (
@@ -105,6 +107,7 @@ _ROUTERS = (
     sign_in,
     passkey_sign_in,
     second_factor,
+    upstream_sign_in,
     link,
     forgot,
     consent,
@@ -201,6 +204,15 @@ def create_app(
     return app
 
 
+def _address_of(settings: Settings) -> PublicAddress:
+    return PublicAddress(
+        origin=settings.public_url.removesuffix(settings.path_prefix),
+        prefix=settings.path_prefix,
+        secure=settings.public_url.startswith("https://"),
+        loopback=settings.on_loopback,
+    )
+
+
 class _Runtime:
     """What lives as long as the process: connections, keys, background tasks."""
 
@@ -235,12 +247,7 @@ class _Runtime:
             key_sets = KeySets(self.fetcher)
             stack.push_async_callback(key_sets.close)
             services = Services(
-                address=PublicAddress(
-                    origin=settings.public_url.removesuffix(settings.path_prefix),
-                    prefix=settings.path_prefix,
-                    secure=settings.public_url.startswith("https://"),
-                    loopback=settings.on_loopback,
-                ),
+                address=_address_of(settings),
                 policy=self.policy,
                 database=database,
                 clock=self.clock,
@@ -255,6 +262,7 @@ class _Runtime:
                 key_sets=key_sets,
                 client_keys=ClientKeys(database, key_sets, client_documents),
                 second_factor=SecondFactor(settings.second_factor),
+                providers=make_providers(settings.sign_in_providers, self.fetcher, key_sets),
                 dispatch=await self._open_dispatch(stack, database),
                 servers=_servers(settings),
             )

@@ -15,7 +15,14 @@ from app.mail import read_sender, read_smtp_url
 from app.oauth.credentials import mint_secret_key
 from app.oauth.features import Feature
 from app.oauth.uris import InvalidURI, canonical_url, is_loopback
-from app.settings_parts import IssuerSetting, RedirectScheme, ResourceSetting, ScopeSetting, check_together
+from app.settings_parts import (
+    IssuerSetting,
+    ProviderSetting,
+    RedirectScheme,
+    ResourceSetting,
+    ScopeSetting,
+    check_together,
+)
 
 _SHORTEST_SECRET = 32
 # Parameters of a PostgreSQL URL: those that asyncpg takes, and those that it does well without.
@@ -64,6 +71,7 @@ class Settings(BaseSettings):
     scopes: tuple[ScopeSetting, ...] = ()
     resources: tuple[ResourceSetting, ...] = ()
     trusted_issuers: tuple[IssuerSetting, ...] = ()
+    sign_in_providers: tuple[ProviderSetting, ...] = ()
     second_factor: Literal["optional", "operators", "everyone"] = "optional"
     smtp_url: str | None = None
     mail_from: str | None = None
@@ -169,6 +177,9 @@ class Settings(BaseSettings):
         if (self.smtp_url is None) != (self.mail_from is None):
             raise ValueError("SMTP_URL and MAIL_FROM go together")
         check_together(self.scopes, self.resources)
+        providers = [provider.id for provider in self.sign_in_providers]
+        if len(providers) != len(set(providers)):
+            raise ValueError("SIGN_IN_PROVIDERS names a provider twice")
         if self.require_pushed_requests and Feature.PUSHED_REQUESTS in self.features_off:
             raise ValueError(
                 "REQUIRE_PUSHED_REQUESTS asks for pushed_requests, which FEATURES_OFF switches off"

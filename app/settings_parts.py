@@ -1,9 +1,9 @@
 """Settings that hold more than one value: lists of JSON objects, checked at start like everything else."""
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from app.oauth.errors import InvalidScope
 from app.oauth.scopes import CATALOGUE, SERVER_SCOPES, parse_scope
@@ -32,6 +32,12 @@ def _is_secure_url(value: str) -> str:
     return url
 
 
+def _is_issuer(value: str) -> str:
+    # Compared letter by letter, also where a slash ends it (OpenID Connect Discovery §4.3).
+    _is_secure_url(value)
+    return value
+
+
 def _is_private_use_scheme(value: str) -> str:
     try:
         return check_private_use_scheme(value)
@@ -40,6 +46,7 @@ def _is_private_use_scheme(value: str) -> str:
 
 
 ScopeName = Annotated[str, AfterValidator(_is_scope_name)]
+IssuerURL = Annotated[str, AfterValidator(_is_issuer)]
 SecureURL = Annotated[str, AfterValidator(_is_secure_url)]
 RedirectScheme = Annotated[str, AfterValidator(_is_private_use_scheme)]
 
@@ -91,6 +98,42 @@ class IssuerSetting(_Part):
     issuer: str = Field(min_length=1, max_length=500)
     jwks_uri: SecureURL
     create_users: bool = False
+
+
+class ProviderSetting(_Part):
+    """One entry of `SIGN_IN_PROVIDERS`: with whom people sign in besides a password; see `app.upstream`.
+
+    The further fields `authorization_endpoint`, `token_endpoint` and `api` are for a GitHub of one's own.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")
+    name: str = Field(min_length=1, max_length=40)
+    kind: Literal["openid", "github"] = "openid"
+    issuer: IssuerURL | None = None
+    client_id: str = Field(min_length=1, max_length=300)
+    client_secret: str = Field(min_length=1, max_length=1000, repr=False)
+    scopes: tuple[str, ...] | None = None
+    sign_up: bool = False
+    email_domains: tuple[str, ...] = ()
+    authorization_endpoint: SecureURL | None = None
+    token_endpoint: SecureURL | None = None
+    api: SecureURL | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        endpoints = (self.authorization_endpoint, self.token_endpoint, self.api)
+        if self.kind == "openid" and (self.issuer is None or any(endpoints)):
+            raise ValueError(f"{self.id} needs an issuer, and finds its endpoints by it")
+        if self.kind == "github" and self.issuer is not None:
+            raise ValueError(f"{self.id} is a GitHub, which has no issuer")
+        if self.kind == "github" and any(endpoints) and not all(endpoints):
+            raise ValueError(f"{self.id} needs all three of authorization_endpoint, token_endpoint and api")
+        return self
+
+    @field_validator("email_domains")
+    @classmethod
+    def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(domain.lower().removeprefix("@") for domain in value)
 
 
 def check_together(scopes: tuple[ScopeSetting, ...], resources: tuple[ResourceSetting, ...]) -> None:

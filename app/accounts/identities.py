@@ -29,7 +29,7 @@ async def find_vouched_user(
     if found is not None:
         await store.note_identity_used(tx, found, origin.now)
         return await store.find_user(tx, found.user_id, hold=True)
-    user = await _by_email(tx, claims) or (await _create(tx, claims, origin) if create else None)
+    user = await _by_email(tx, claims) or (await create_user(tx, claims, origin) if create else None)
     if user is None:
         return None
     await store.add_identity(tx, Identity(issuer, subject, user.id, origin.now, origin.now))
@@ -46,7 +46,8 @@ async def _by_email(tx: Transaction, claims: Mapping[str, Any]) -> User | None:
     return users[0] if len(users) == 1 else None
 
 
-async def _create(tx: Transaction, claims: Mapping[str, Any], origin: Origin) -> User:
+async def create_user(tx: Transaction, claims: Mapping[str, Any], origin: Origin) -> User:
+    """Somebody new, as a provider describes them; without a password."""
     email = _text(claims, "email") if claims.get("email_verified") is True else None
     username = _NOT_IN_USERNAMES.sub("-", _text(claims, "preferred_username", "email", "name").lower())[:50]
     username = username.strip("._@+-") or "person"

@@ -44,6 +44,7 @@ class Kind:
 
 
 METADATA_DOCUMENT = Kind("document", 5 * 1024, timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
+DISCOVERY = Kind("discovery", 64 * 1024, timedelta(minutes=1), timedelta(hours=1), timedelta(days=1))
 # A key that was withdrawn must not be good for much longer.
 JWK_SET = Kind("keys", 32 * 1024, timedelta(minutes=1), timedelta(minutes=15), timedelta(hours=1))
 
@@ -119,7 +120,11 @@ class DocumentFetcher:
     def __init__(self, egress: Egress, *, loopback: bool, trusted: Collection[str] = ()) -> None:
         self._egress = egress
         self._loopback = loopback
-        self._trusted = frozenset(trusted)
+        self._trusted = set(trusted)
+
+    def trust(self, url: str) -> None:
+        """Read this URL wherever its host is: the operator chose it, or whoever they chose named it."""
+        self._trusted.add(url)
 
     async def fetch(self, url: str, kind: Kind) -> Fetched:
         """Fetch a document from a URL that passed `check_document_url`, or that the operator chose.

@@ -19,6 +19,7 @@ from app.oauth.credentials import Keys
 from app.routers.failures import Reporter
 from app.routers.limits import Limits
 from app.tallies import Tallies
+from app.upstream.provider import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Services:
     key_sets: KeySets
     client_keys: ClientKeys
     second_factor: SecondFactor
+    # With whom people sign in besides, by id.
+    providers: Mapping[str, Provider]
     # None where no mail server is set.
     dispatch: Dispatch | None
     # The MCP servers of this process by the URL of their resource.

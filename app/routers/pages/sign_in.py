@@ -196,6 +196,7 @@ def sign_in_page(
         "retry_after": _RETRY_AFTER if status == 429 else None,
         "user": current.user if current else None,
         "reference": None,
+        "providers": list(services.providers.values()),
         "passkey": passkey_request(services, Ceremony(Purpose.SIGN_IN, browser.id), (), origin.now),
     }
     page = render_page(http, "login.html", context, status=status, forms_lead_away=True, script=True)

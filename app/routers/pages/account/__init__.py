@@ -12,9 +12,13 @@ from app.routers.pages.account import (
     security,
     sessions,
     tool_tester,
+    upstream,
 )
 
 router = APIRouter(prefix="/account", tags=["account"])
 router.add_api_route("", apps.show_apps, methods=["GET"])
-for page in (apps, activity, sessions, security, email, password, passkeys, one_time_codes, tool_tester):
+for page in (
+    *(apps, activity, sessions, tool_tester),
+    *(security, email, password, passkeys, one_time_codes, upstream),
+):
     router.include_router(page.router)

@@ -1,5 +1,6 @@
 """How someone signs in: the password, passkeys, one-time codes, recovery codes."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,7 +11,9 @@ from app.accounts.passwords import MINIMUM_LENGTH
 from app.accounts.records import Passkey
 from app.accounts.second_factor import MULTIPLE
 from app.accounts.sign_in import is_alive
+from app.accounts.user_search import list_identities
 from app.database import Transaction
+from app.oauth.uris import host_of
 from app.routers.dependencies import TransactionDep
 from app.routers.errors import PageError
 from app.routers.pages.guards import AnyPersonDep, FreshWriterDep, Person
@@ -35,9 +38,15 @@ _DONE = {
     "passkey-removed": "The passkey was removed. Delete it on your device too.",
     "app-added": "The app was set up. From now on your password alone does not sign you in.",
     "app-removed": "The app was removed. Its codes are good for nothing any more.",
+    "linked": "The account is connected. You can sign in with it from now on.",
+    "unlinked": "The account is disconnected. It signs you in no more.",
 }
 # What it says of a change that did not work out after all.
-_NOT_DONE = {"letter-not-sent": "No e-mail could be sent to this address. Look at it again, or try later."}
+_NOT_DONE = {
+    "letter-not-sent": "No e-mail could be sent to this address. Look at it again, or try later.",
+    "identity-taken": "That account is connected to somebody else here.",
+    "not-linked": "The account was not connected. Try again.",
+}
 
 
 @router.get("/security")
@@ -152,8 +161,33 @@ async def security_page(
         "path": PATH,
         "recovery_codes_path": _CODES_PATH,
         "others_path": "/account/sessions/end-others",
+        "identities": await _identities(tx, person),
+        "identity_columns": [Column(label) for label in ("With", "Connected", "Last used", "Disconnect")],
+        "providers": list(services.providers.values()),
+        "link_path": f"{PATH}/upstream",
+        "unlink_path": f"{PATH}/unlink",
     }
-    return render_page(http, "account_security.html", context, status=status, script=True)
+    # Connecting an account leads to its provider.
+    away = bool(services.providers)
+    return render_page(
+        http, "account_security.html", context, status=status, script=True, forms_lead_away=away
+    )
+
+
+async def _identities(tx: Transaction, person: Person) -> Sequence[Mapping[str, Any]]:
+    """Who this person is elsewhere."""
+    now = person.origin.now
+    labels = {provider.issuer: provider.label for provider in person.services.providers.values()}
+    return [
+        {
+            "issuer": identity.issuer,
+            "subject": identity.subject,
+            "label": labels.get(identity.issuer, host_of(identity.issuer) or identity.issuer),
+            "added": moment(now, identity.created_at),
+            "used": moment(now, identity.last_used_at),
+        }
+        for identity in await list_identities(tx, person.id)
+    ]
 
 
 def shown(passkey: Passkey, person: Person) -> dict[str, Any]:

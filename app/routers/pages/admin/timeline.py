@@ -46,6 +46,7 @@ _WORDS = {
     "user.invited": "Invited",
     "user.joined": "Invitation taken",
     "user.linked": "Linked to an identity elsewhere",
+    "user.unlinked": "No longer linked to an identity elsewhere",
     "user.password_reset": "Password reset",
     "user.email_refused": "E-mail to confirm an address refused",
     "user.reset_refused": "E-mail about a new password refused",
