@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 
 from app.audit import Origin, record
 from app.database import Database
 from app.mail import Letter, Mailer, NotSent
 
 log = logging.getLogger(__name__)
-# Letters that people ask for wait in memory; beyond that they ask again.
+# Letters that people ask for wait in memory, and beyond that are asked for again. Few are written at once: each takes a
+# connection of the database, of which there are few too.
 _MOST_WAITING = 200
+_AT_ONCE = 4
 _LAST_SECONDS = 10.0
 
 
@@ -20,6 +22,7 @@ class Dispatch:
     def __init__(self, database: Database, mailer: Mailer) -> None:
         self._database = database
         self._mailer = mailer
+        self._places = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def deliver(self, letter: Letter, user_id: str, origin: Origin) -> None:
@@ -40,10 +43,9 @@ class Dispatch:
         async with self._database.transaction() as tx:
             await record(tx, "mail.sent", origin, user_id=user_id)
 
-    def begin(self, work: Coroutine[None, None, None]) -> bool:
+    def begin(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Do something beside the answer to a request; False, and nothing is done, where too much waits already."""
         if len(self._tasks) >= _MOST_WAITING:
-            work.close()
             return False
         task = asyncio.create_task(self._watched(work))
         self._tasks.add(task)
@@ -64,9 +66,10 @@ class Dispatch:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    async def _watched(self, work: Coroutine[None, None, None]) -> None:
+    async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            async with self._places:
+                await work()
         except NotSent:
             # On record already; nobody waits for it.
             return

@@ -113,7 +113,7 @@ async def test_the_command_line_invites_and_resets(world: World, cli: CommandLin
     ("arguments", "word"),
     [
         (["reset-link", "nobody"], "nobody"),
-        (["invite", "alice"], "has a password"),
+        (["invite", "alice"], "was here before"),
         (["invite", "not a name"], "user name"),
         (["invite", "zoe", "--admin"], "has an account"),
         (["invite", "dora"], "disabled"),

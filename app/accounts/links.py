@@ -49,6 +49,12 @@ class Issued:
     expires_at: datetime
 
 
+def needed_by(user: User) -> Purpose:
+    """Which link lets this person choose a password: an invitation, until they were here for the first time."""
+    joined = user.password_hash is not None or user.last_sign_in_at is not None
+    return Purpose.PASSWORD_RESET if joined else Purpose.INVITATION
+
+
 async def issue(
     tx: Transaction, keys: Keys, user: User, purpose: Purpose, origin: Origin, *, email: str | None = None
 ) -> Issued:

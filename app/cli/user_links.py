@@ -43,13 +43,13 @@ def invite(
         known = await store.find_user_by_username(tx, username)
         if known is None:
             return await people.create_user(tx, command.passwords, new, origin)
-        if known.password_hash is not None:
-            raise people.Refused(f"{known.username} has a password: use `ostiary users reset-link`.")
+        if links.needed_by(known) is not Purpose.INVITATION:
+            raise people.Refused(f"{known.username} was here before: use `ostiary users reset-link`.")
         if new != people.NewUser(username, None):
             raise people.Refused(f"{known.username} has an account, which an invitation does not change.")
         return known
 
-    _make(find, Purpose.INVITATION, send, as_json)
+    _make(username, find, Purpose.INVITATION, send, as_json)
 
 
 def reset_link(username: UsernameArgument, send: SendOption = False, as_json: JsonOption = False) -> None:
@@ -61,10 +61,10 @@ def reset_link(username: UsernameArgument, send: SendOption = False, as_json: Js
             raise people.Refused(f"There is no user {username}.")
         return user
 
-    _make(find, Purpose.PASSWORD_RESET, send, as_json)
+    _make(username, find, Purpose.PASSWORD_RESET, send, as_json)
 
 
-def _make(find: _Find, purpose: Purpose, send: bool, as_json: bool) -> None:
+def _make(username: str, find: _Find, purpose: Purpose, send: bool, as_json: bool) -> None:
     async def action(command: Command) -> dict[str, Any]:
         mailer = mailer_of(command.settings)
         if send and mailer is None:
@@ -87,6 +87,8 @@ def _make(find: _Find, purpose: Purpose, send: bool, as_json: bool) -> None:
 
     try:
         made = run(action)
-    except (people.Refused, NotSent) as error:
+    except people.Refused as error:
         refuse(str(error))
+    except NotSent as error:
+        refuse(f"{str(error).rstrip('.')}; nobody has the link, and {username} can be sent another one.")
     show_one(made, as_json)

@@ -28,6 +28,7 @@ _STATUSES = {
     403: "It is not allowed.",
     404: "There is nothing here.",
     413: "The body is too large.",
+    422: "What was typed can’t be taken; nothing was done.",
     429: "Too many refused requests; `Retry-After` tells the seconds to wait.",
     503: "The database is away; `Retry-After` tells the seconds to wait.",
 }
@@ -199,16 +200,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/login/second"): Operation(
         "Take the second step.", _PAGES, form=("sign_in", "code", "csrf_token"), page=True
     ),
-    ("get", "/link/{token}"): Operation("The page behind a link for a person.", (*_PAGES, 404), page=True),
+    ("get", "/link/{token}"): Operation("The page behind a link for a person.", _PAGES, page=True),
     ("post", "/link/{token}"): Operation(
-        "Use the link up.", (*_PAGES, 404, 422), form=("new", "again", "csrf_token"), page=True
+        "Use the link up.", (*_PAGES, 422), form=("new", "again", "csrf_token"), page=True
     ),
-    ("get", "/forgot"): Operation(
-        "Asks who forgot the password, where letters are sent.", (*_PAGES, 404), page=True
-    ),
+    ("get", "/forgot"): Operation("Asks who forgot the password, where letters are sent.", _PAGES, page=True),
     ("post", "/forgot"): Operation(
         "Send a letter, if there is somebody to send it to.",
-        (*_PAGES, 404, 422),
+        (*_PAGES, 422),
         form=("who", "csrf_token"),
         page=True,
     ),

@@ -12,10 +12,15 @@ HOSTILE_NAME = "Zoe <img src=x onerror=alert(1)> “verified” " + "Pneumonoult
 _numbers = itertools.count()
 
 
+def unseen_name() -> str:
+    """The name of somebody whom no other test knows."""
+    return f"zoe-{next(_numbers)}"
+
+
 async def invited(visitor: Visitor) -> None:
     """An operator invites someone."""
     await admin_users(visitor)
-    await visitor.page.fill("form.fields input[name=username]", f"zoe-{next(_numbers)}")
+    await visitor.page.fill("form.fields input[name=username]", unseen_name())
     await visitor.page.fill("form.fields input[name=name]", HOSTILE_NAME)
     await visitor.page.click("button[name=how]")
     await expect(visitor.page.locator("h1")).to_have_text("The invitation was made")
@@ -44,7 +49,7 @@ async def reset_link(visitor: Visitor) -> None:
     await visitor.page.fill("input[name=again]", "long enough to be one")
     await visitor.page.click("form.fields button[type=submit]")
     await expect(visitor.page).to_have_url(f"{visitor.site.url}/")
-    name = f"zoe-{next(_numbers)}"
+    name = unseen_name()
     await visitor.site.person(name)
     await visitor.page.goto(await visitor.site.link(name, "password_reset"))
     await expect(visitor.page.locator("h1")).to_have_text("Choose a new password")
@@ -52,7 +57,7 @@ async def reset_link(visitor: Visitor) -> None:
 
 async def _invite_by_letter(visitor: Visitor, address: str) -> None:
     await admin_users(visitor)
-    await visitor.page.fill("form.fields input[name=username]", f"zoe-{next(_numbers)}")
+    await visitor.page.fill("form.fields input[name=username]", unseen_name())
     await visitor.page.fill("form.fields input[name=name]", HOSTILE_NAME)
     await visitor.page.fill("form.fields input[name=email]", address)
     await visitor.page.click("button[value=mail]")
@@ -70,7 +75,7 @@ async def invitation_not_sent(visitor: Visitor) -> None:
 
 
 async def link_to_an_address(visitor: Visitor) -> None:
-    name = f"zoe-{next(_numbers)}"
+    name = unseen_name()
     await visitor.site.person(name)
     await visitor.page.goto(await visitor.site.link(name, "email", f"{name}@{'long.' * 12}example"))
     await expect(visitor.page.locator("h1")).to_have_text("Is this your address?")

@@ -5,6 +5,7 @@ an account here (LGN-1).
 """
 
 import logging
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from starlette.exceptions import HTTPException
@@ -32,24 +33,37 @@ _LONGEST = 300
 _SLOW_DOWN = "Too many e-mails were asked for from your network. Wait ten minutes, then try again."
 
 
-def _check_mail(services: ServicesDep) -> None:
-    """Without a mail server there is nothing at this address."""
+router = APIRouter(tags=["pages"])
+
+
+def get_dispatch(services: ServicesDep) -> Dispatch:
+    """Who sends letters; without a mail server there is nothing at this address.
+
+    Raises:
+        HTTPException: 404.
+    """
     if services.dispatch is None:
         raise HTTPException(404)
+    return services.dispatch
 
 
-router = APIRouter(tags=["pages"], dependencies=[Depends(_check_mail)])
+DispatchDep = Annotated[Dispatch, Depends(get_dispatch)]
 
 
 @router.get("/forgot")
-async def show(http: Request, services: ServicesDep, browser: BrowserDep) -> Response:
+async def show(http: Request, services: ServicesDep, browser: BrowserDep, _dispatch: DispatchDep) -> Response:
     """Ask for the name or the address."""
     return _page(http, services, browser)
 
 
 @router.post("/forgot")
 async def ask(
-    http: Request, form: PageFormDep, services: ServicesDep, browser: BrowserDep, origin: OriginDep
+    http: Request,
+    dispatch: DispatchDep,
+    form: PageFormDep,
+    services: ServicesDep,
+    browser: BrowserDep,
+    origin: OriginDep,
 ) -> Response:
     """Answer, and look for somebody to write to beside that."""
     token = field_of(form, "csrf_token")
@@ -58,9 +72,8 @@ async def ask(
     typed = field_of(form, "who").strip()[:_LONGEST]
     if not typed:
         return _page(http, services, browser, error="Type your username or your e-mail address.", status=422)
-    dispatch = services.dispatch
     allowed = await services.limits.may_ask_for_link(origin.source)
-    if dispatch is None or not allowed or not dispatch.begin(_write(services, dispatch, typed, origin)):
+    if not (allowed and dispatch.begin(lambda: _write(services, dispatch, typed, origin))):
         count_refusal(_PATH, "too_many_letters")
         page = _page(http, services, browser, error=_SLOW_DOWN, status=429)
         page.headers["Retry-After"] = str(_RETRY_AFTER)

@@ -5,7 +5,8 @@ from collections.abc import Awaitable
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.accounts import people, rights, store
+from app.accounts import links, people, rights, store
+from app.accounts.links import Purpose
 from app.accounts.records import User
 from app.accounts.sign_in import is_alive
 from app.accounts.user_search import count_passkeys, list_identities
@@ -38,6 +39,7 @@ async def show_user(http: Request, tx: TransactionDep, person: ViewerDep) -> Res
     context = {
         **page_context(person, "users"),
         "user": user,
+        "invites": links.needed_by(user) is Purpose.INVITATION,
         "mail": person.services.dispatch is not None and user.email is not None,
         "is_self": user.id == person.id,
         "sessions": [one for one in await store.list_sessions(tx, user.id) if is_alive(one, now)][:_SHOWN],

@@ -19,7 +19,7 @@ router = APIRouter()
 
 @router.post("/users/link")
 async def make(http: Request, tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
-    """A link for someone to choose a password, shown once. Whoever has none yet is invited."""
+    """A link for someone to choose a password, shown once. Whoever was never here is invited."""
     user = await find_user(tx, id_of(form))
     purpose, issued = await _issue(tx, person, user)
     return link_page(http, person, user, purpose, issued)
@@ -46,7 +46,7 @@ async def _issue(
     """
     if user.id == person.id:
         raise refused("You change your own password under “How you sign in”.", "own_account")
-    purpose = Purpose.PASSWORD_RESET if user.password_hash else Purpose.INVITATION
+    purpose = links.needed_by(user)
     try:
         return purpose, await links.issue(tx, person.services.keys, user, purpose, person.origin, email=email)
     except people.Refused as error:
