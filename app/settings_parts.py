@@ -112,6 +112,7 @@ class ProviderSetting(_Part):
     issuer: IssuerURL | None = None
     client_id: str = Field(min_length=1, max_length=300)
     client_secret: str = Field(min_length=1, max_length=1000, repr=False)
+    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post"] | None = None
     scopes: tuple[str, ...] | None = None
     sign_up: bool = False
     email_domains: tuple[str, ...] = ()

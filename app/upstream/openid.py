@@ -6,7 +6,7 @@ time to come; without a subject.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
@@ -100,9 +100,8 @@ class OpenIDProvider:
         # RFC 9207 §2.4: who promises to say who they are has to.
         if answer.issuer != self.issuer and (metadata.names_itself or answer.issuer is not None):
             raise ProviderFailed("wrong_issuer")
-        method = "client_secret_post" if metadata.posts_secret else "client_secret_basic"
-        given = self._credentials
-        credentials = Credentials(given.client_id, given.client_secret, given.scope, method)
+        method = self._credentials.method or ("client_secret_post" if metadata.posts_secret else None)
+        credentials = replace(self._credentials, method=method)
         async with oauth_client(credentials, answer.redirect_uri) as client:
             token = await redeem_code(client, metadata.token_endpoint, answer.code, ticket.verifier)
             claims = await self._read_id_token(token.get("id_token"), ticket, now)

@@ -1,11 +1,13 @@
 """What every provider can do, and how all of them are reached."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+from urllib.parse import quote_plus
 
 import httpx2
 from authlib.integrations.base_client import OAuthError
@@ -15,6 +17,7 @@ from authlib.oauth2.client import OAuth2Client
 from app.accounts.upstream import Ticket, Vouched, Welcome
 
 SECONDS = 10.0
+_BASIC = "client_secret_basic"
 _LARGEST = 256 * 1024
 
 
@@ -79,7 +82,8 @@ class Credentials:
     client_id: str
     client_secret: str
     scope: str
-    method: str = "client_secret_basic"
+    # At the token endpoint; None to go by what the provider says of itself.
+    method: str | None = None
 
 
 def authorization_address(
@@ -110,7 +114,7 @@ async def oauth_client(credentials: Credentials, redirect_uri: str) -> AsyncIter
             AsyncOAuth2Client(
                 credentials.client_id,
                 credentials.client_secret,
-                token_endpoint_auth_method=credentials.method,
+                token_endpoint_auth_method=credentials.method or _BASIC,
                 scope=credentials.scope,
                 redirect_uri=redirect_uri,
                 code_challenge_method="S256",
@@ -119,6 +123,7 @@ async def oauth_client(credentials: Credentials, redirect_uri: str) -> AsyncIter
                 transport=_Bounded(),
             ) as client,
         ):
+            client.register_client_auth_method((_BASIC, _with_secret))
             yield client
     except TimeoutError:
         raise ProviderFailed("timeout") from None
@@ -161,6 +166,13 @@ async def redeem_code(
     if not isinstance(token, Mapping) or not isinstance(token.get("access_token"), str):
         raise ProviderFailed("code_refused")
     return token
+
+
+def _with_secret(client: Any, _method: str, url: str, headers: Any, body: Any) -> tuple[str, Any, Any]:
+    """HTTP Basic as RFC 6749 §2.3.1 spells it: both halves form-encoded first, which Authlib leaves out."""
+    pair = ":".join(quote_plus(half) for half in (client.client_id, client.client_secret))
+    headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    return url, headers, body
 
 
 class _Bounded(httpx2.AsyncBaseTransport):

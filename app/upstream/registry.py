@@ -32,7 +32,7 @@ def _make(setting: ProviderSetting, fetcher: DocumentFetcher, key_sets: KeySets)
     is_github = setting.kind == "github"
     scopes = setting.scopes or (_GITHUB_SCOPES if is_github else _OPENID_SCOPES)
     # GitHub reads our secret from the form alone.
-    method = "client_secret_post" if is_github else "client_secret_basic"
+    method = "client_secret_post" if is_github else setting.token_endpoint_auth_method
     credentials = Credentials(setting.client_id, setting.client_secret, " ".join(scopes), method)
     if is_github:
         return GitHubProvider(setting.id, setting.name, _endpoints(setting), credentials, welcome)

@@ -99,15 +99,15 @@ async def picture(visitor: Visitor, name: str) -> None:
 
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-async def test_a_page_can_be_used(
-    visit: Visit, scene: Scene, look: dict[str, Any], request: pytest.FixtureRequest
-) -> None:
+async def test_a_page_can_be_used(visit: Visit, scene: Scene, look: dict[str, Any]) -> None:
     visitor = await visit(**look)
     await scene(visitor)
+    await check_page(visitor, scene.__name__, look)
 
-    name = f"{look['viewport']['width']}-{look['color_scheme']}"
-    await picture(visitor, f"{scene.__name__}-{name}")
 
+async def check_page(visitor: Visitor, scene: str, look: dict[str, Any]) -> None:
+    """Keep a picture of the page, and see that everybody can use it."""
+    await picture(visitor, f"{scene}-{look['viewport']['width']}-{look['color_scheme']}")
     assert await visitor.page.evaluate(TOO_WIDE) == []
     assert await visitor.page.evaluate(OUT_OF_ORDER) == []
     assert await visitor.page.evaluate(TOO_PALE, CONTRAST) == []

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 import uvicorn
 from joserfc import jwt
@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tests.support.world import FakeClock
+from app.clock import Clock
 
 CLIENT_ID, CLIENT_SECRET = "ostiary at the tests", "s3cret:with/signs+"
 
@@ -41,7 +41,7 @@ class OpenIDServer:
     instead, by path.
     """
 
-    clock: FakeClock
+    clock: Clock
     port: int = 0
     claims: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -148,7 +148,7 @@ def _client_of(request: Request, form: Mapping[str, str]) -> tuple[str, str]:
     if scheme.lower() != "basic":
         return form.get("client_id", ""), form.get("client_secret", "")
     name, _, secret = base64.b64decode(encoded).decode().partition(":")
-    return name, secret
+    return unquote_plus(name), unquote_plus(secret)
 
 
 def _application(server: OpenIDServer) -> Starlette:
@@ -204,7 +204,7 @@ def _application(server: OpenIDServer) -> Starlette:
 
 
 @contextmanager
-def running_provider(clock: FakeClock) -> Iterator[OpenIDServer]:
+def running_provider(clock: Clock) -> Iterator[OpenIDServer]:
     """One that listens for the time of the `with` block."""
     server = OpenIDServer(clock)
     application = _application(server)
