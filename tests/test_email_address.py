@@ -1,5 +1,8 @@
 """People give their own address: it counts once a letter to it was read, and the one before is told."""
 
+from collections.abc import Callable
+from typing import Any
+
 import httpx2
 import pytest
 
@@ -141,3 +144,17 @@ async def test_without_a_mail_server_the_page_has_no_form(world: World) -> None:
     answer = await browser.post(PATH, data={**form.fields, "email": "a@example.com"})
     # The token of another form.
     assert_html(answer, 403)
+
+
+async def test_a_form_from_before_the_mail_server_was_taken_away_does_nothing(
+    writing: World, make_world: Callable[..., Any], box: MailBox
+) -> None:
+    browser = await writing.signed_in_browser()
+    form = form_to((await browser.get(PAGE)).text, PATH)
+    later = (await make_world()).browser()
+    later.cookies.update(browser.cookies)
+    answer = await later.post(PATH, data={**form.fields, "email": "new@example.com"})
+    assert_html(answer, 409)
+    assert "This server sends no e-mail" in answer.text
+    assert await writing.rows("SELECT * FROM account_links") == []
+    assert box.letters == []
