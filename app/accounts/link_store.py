@@ -45,3 +45,14 @@ async def withdraw_links(tx: Transaction, user_id: str, purposes: Collection[str
     if purposes is not None:
         unused.append(account_links.c.purpose.in_(purposes))
     await tx.execute(sa.update(account_links).where(*unused).values(expires_at=account_links.c.created_at))
+
+
+async def withdraw_before(tx: Transaction, instant: datetime) -> int:
+    """End the time of all unused links that were made before an instant; returns how many that were."""
+    unused = [
+        account_links.c.created_at < instant,
+        account_links.c.used_at.is_(None),
+        account_links.c.expires_at > account_links.c.created_at,
+    ]
+    statement = sa.update(account_links).where(*unused).values(expires_at=account_links.c.created_at)
+    return (await tx.execute(statement)).rowcount

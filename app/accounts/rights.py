@@ -4,7 +4,9 @@ Somebody who operates the server always remains, and nobody takes the right from
 late. Whoever changes rights waits for the others, so that two can't remove each other at once.
 """
 
-from app.accounts import store
+from datetime import datetime
+
+from app.accounts import link_store, store
 from app.accounts.people import Refused
 from app.accounts.records import User
 from app.audit import Origin, record
@@ -64,6 +66,11 @@ async def sign_out_everywhere(tx: Transaction, user: User, origin: Origin) -> No
     """End every session of someone."""
     await store.delete_sessions_of(tx, user.id)
     await record(tx, "user.signed_out_everywhere", origin, user_id=user.id)
+
+
+async def end_before(tx: Transaction, instant: datetime) -> tuple[int, int]:
+    """End every session and withdraw every link that was made before an instant; how many those were."""
+    return await store.delete_sessions_before(tx, instant), await link_store.withdraw_before(tx, instant)
 
 
 async def _hold(tx: Transaction, user_id: str) -> User | None:

@@ -203,6 +203,12 @@ async def delete_own_session(tx: Transaction, user_id: str, id_hash: TokenHash) 
     return (await tx.execute(sa.delete(sessions).where(mine))).rowcount > 0
 
 
+async def delete_sessions_before(tx: Transaction, instant: datetime) -> int:
+    """Sign everyone out who signed in before an instant; sign-ins that are under way end too."""
+    await tx.execute(sa.delete(pending_sign_ins).where(pending_sign_ins.c.created_at < instant))
+    return (await tx.execute(sa.delete(sessions).where(sessions.c.created_at < instant))).rowcount
+
+
 async def delete_sessions_of(tx: Transaction, user_id: str, *, but: TokenHash | None = None) -> None:
     """Sign someone out everywhere, or everywhere but in one browser; sign-ins that are under way end too."""
     statement = sa.delete(sessions).where(sessions.c.user_id == user_id)

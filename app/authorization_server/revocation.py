@@ -21,6 +21,7 @@ from app.oauth.errors import InvalidRequest
 
 # Longer than an access token lives, by more than clocks differ.
 MARGIN = timedelta(minutes=5)
+_AT_ONCE = 1000
 
 
 async def revoke_token(
@@ -88,6 +89,26 @@ async def revoke_app(
     await store.hold_client(tx, client_id)
     which = (grants.c.user_id == user_id) & (grants.c.client_id == client_id)
     return await _revoke(tx, policy, which, because, origin)
+
+
+async def revoke_before(
+    tx: Transaction, policy: Policy, instant: datetime, because: str, origin: Origin
+) -> int:
+    """Revoke every grant that holds and was made before an instant; returns how many that were."""
+    total = 0
+    while True:
+        some = (
+            sa.select(grants.c.id)
+            .where(
+                grants.c.created_at < instant, grants.c.revoked_at.is_(None), grants.c.expires_at > origin.now
+            )
+            .order_by(grants.c.id)
+            .limit(_AT_ONCE)
+        )
+        revoked = await _revoke(tx, policy, grants.c.id.in_(some), because, origin)
+        if not revoked:
+            return total
+        total += revoked
 
 
 async def disable_client(tx: Transaction, policy: Policy, client_id: str, origin: Origin) -> None:

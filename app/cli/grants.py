@@ -1,6 +1,7 @@
 """`ostiary grants …`"""
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,10 @@ from app.authorization_server.records import Grant
 from app.cli.context import Command, run
 from app.cli.output import JsonOption, refuse, show_one, show_rows
 from app.configuration import policy_of
+from app.restore import end_before
 
 commands = typer.Typer(help="What people allowed clients.", no_args_is_help=True)
+_MOMENTS = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
 _COLUMNS = ("id", "username", "client_id", "state", "scope", "created_at", "last_issued_at", "expires_at")
 
 
@@ -44,22 +47,41 @@ def list_(
 
 @commands.command("revoke")
 def revoke(
-    grant_id: Annotated[str, typer.Argument(help="The grant's id.")],
+    grant_id: Annotated[str | None, typer.Argument(help="The grant's id.")] = None,
+    before: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=_MOMENTS, help="All that were made before this, in UTC; sessions and links too."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take back what someone allowed; its tokens stop working at once."""
+    """Take back what someone allowed, or everything from before a moment; tokens stop working at once."""
+    if (grant_id is None) == (before is None):
+        refuse("Name one grant, or a moment with --before.")
+    if before is not None:
+        show_one(_end_before(before.replace(tzinfo=UTC)), as_json)
+        return
 
     async def action(command: Command) -> dict[str, Any] | None:
         origin = command.origin()
         async with command.transaction() as tx:
-            await revocation.revoke_grant(tx, policy_of(command.settings), grant_id, "operator", origin)
-            grant = await grant_store.find_grant(tx, grant_id)
+            await revocation.revoke_grant(tx, policy_of(command.settings), grant_id or "", "operator", origin)
+            grant = await grant_store.find_grant(tx, grant_id or "")
             return grant_row(grant, origin.now) if grant else None
 
     row = run(action)
     if row is None:
         refuse(f"There is no grant {grant_id}.")
     show_one(row, as_json)
+
+
+def _end_before(instant: datetime) -> dict[str, Any]:
+    async def action(command: Command) -> dict[str, Any]:
+        async with command.transaction() as tx:
+            return asdict(await end_before(tx, policy_of(command.settings), instant, command.origin()))
+
+    return run(action)
 
 
 def grant_row(grant: Grant, now: datetime) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def disable(username: UsernameArgument, as_json: JsonOption = False) -> None:
     """Keep someone out: sessions end, connected apps are disconnected at once."""
 
     async def change(command: Command, tx: Transaction, user: User, origin: Origin) -> None:
+        await rights.check_may_go(tx, user.id, origin)
         await people.disable_user(tx, user, origin)
         await revocation.revoke_user(tx, policy_of(command.settings), user.id, "user_disabled", origin)
 

@@ -1,6 +1,7 @@
 """The list of grants, and taking one back."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -8,8 +9,9 @@ from starlette.responses import Response
 from app.accounts import store as accounts
 from app.authorization_server import grant_store, revocation
 from app.authorization_server.grant_search import GrantSearch, ListedGrant, search_grants
+from app.restore import end_before
 from app.routers.dependencies import TransactionDep
-from app.routers.pages.admin.answers import back_to, nothing_there, page_context
+from app.routers.pages.admin.answers import back_to, nothing_there, page_context, refused
 from app.routers.pages.admin.clients import ONE
 from app.routers.pages.admin.grant_rows import grant_rows
 from app.routers.pages.admin.queries import (
@@ -59,6 +61,8 @@ async def show_grants(http: Request, tx: TransactionDep, person: ViewerDep) -> R
         ],
         "pages": _pages(path, query, found),
         "everything": path,
+        "before_path": f"{PATH}/revoke-before",
+        "now": f"{now:%Y-%m-%d %H:%M}",
     }
     return render_page(http, "admin_grants.html", context)
 
@@ -76,6 +80,17 @@ async def revoke(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> 
         return back_to(person, link(ONE, {"id": grant.client_id}))
     if back == "user" and grant.user_id is not None:
         return back_to(person, link("/admin/users/user", {"id": grant.user_id}))
+    return back_to(person, PATH)
+
+
+@router.post("/grants/revoke-before")
+async def revoke_before(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
+    """End everything that was made before a moment, the operator's own session too if it is older."""
+    try:
+        instant = datetime.strptime(f"{field_of(form, 'before').replace('T', ' ')}+0000", "%Y-%m-%d %H:%M%z")
+    except ValueError:
+        raise refused("Say before when, as 2026-11-23 12:00 (UTC).", "no_moment") from None
+    await end_before(tx, person.services.policy, instant, person.origin)
     return back_to(person, PATH)
 
 

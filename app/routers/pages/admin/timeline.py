@@ -52,6 +52,7 @@ _WORDS = {
     "user.reset_refused": "E-mail about a new password refused",
     "user.reset_link_made": "Link to a new password made",
     "user.rights_changed": "Rights changed",
+    "server.ended_before": "Everything from before a moment ended",
     "user.sign_in_refused": "Sign-in refused",
     "user.signed_in": "Signed in",
     "user.signed_out": "Signed out",
