@@ -275,6 +275,23 @@ async def test_the_answer_is_signed_for_who_asks_for_that(lasting: Scene) -> Non
     assert parts_of((await lasting.ask("x", accept=JWT)).text)[1]["token_introspection"] == INACTIVE
 
 
+@pytest.mark.parametrize(
+    ("accept", "signed"),
+    [
+        (f"application/json;q=0.5, {JWT.upper()} ; q=0.1", True),
+        (f"{JWT};q=0, application/json", False),
+        (f"{JWT}; q=0.000", False),
+        (f"{JWT}; q=0.001", True),
+        ("*/*", False),
+        (f"{JWT}-more", False),
+    ],
+)
+async def test_the_answer_is_in_the_form_that_is_asked_for(lasting: Scene, accept: str, signed: bool) -> None:
+    """RFC 9110 §12.5.1; what takes anything gets JSON."""
+    answer = await lasting.ask("x", accept=accept)
+    assert (answer.headers["content-type"] == JWT) is signed
+
+
 async def test_a_signed_answer_is_no_access_token(lasting: Scene) -> None:
     world = lasting.world
     signed = (await lasting.ask((await world.tokens(lasting.app))["access_token"], accept=JWT)).text

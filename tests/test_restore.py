@@ -46,8 +46,9 @@ async def test_sto_6_what_was_made_before_ends_and_the_rest_stays(world: World) 
 
 async def test_links_from_before_are_good_for_nothing(world: World) -> None:
     admin = await person(world, "carol", is_admin=True)
-    page = await press(admin, "/admin/users/user?id=" + await _id(world, "alice"), "/admin/users/link")
-    assert "/link/" in page.text
+    alice = await _id(world, "alice")
+    page = await press(admin, f"/admin/users/user?id={alice}", "/admin/users/link", user_id=alice)
+    assert "/link/ost_link_" in page.text
     world.clock.advance(minutes=1)
     now = world.clock.now()
     async with world.database.transaction() as tx:
@@ -104,9 +105,7 @@ async def test_the_page_ends_it_all_for_an_administrator(world: World) -> None:
     assert (await admin.get(PATH)).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "typed", ["", "yesterday", "2026-11-23", "2026-02-30 12:00", "9999-99-99 99:99", "\x00"]
-)
+@pytest.mark.parametrize("typed", ["", "yesterday", "2026-11-23", "2026-02-30 12:00", "9999-99-99 99:99"])
 async def test_a_moment_that_is_none_is_refused(world: World, typed: str) -> None:
     admin = await person(world, "carol", is_admin=True)
     assert_html(await press(admin, PATH, f"{PATH}/revoke-before", {"before": typed}), 409)

@@ -1,5 +1,7 @@
 """The introspection endpoint (RFC 7662)."""
 
+import re
+
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
@@ -17,6 +19,8 @@ from app.routers.dependencies import (
     find_owner,
     requires_feature,
 )
+
+_REFUSED = re.compile(r"q=0(?:\.0{0,3})?\Z")
 
 router = APIRouter(prefix="/oauth", tags=["oauth"], dependencies=[requires_feature(Feature.INTROSPECTION)])
 
@@ -45,7 +49,16 @@ async def introspect(
         error.challenge_basic = True
         await services.limits.count_client_failure(origin.source, error.client_id)
         raise
-    if rules.MEDIA_TYPE not in request.headers.get("accept", "").lower():
+    if not _is_named(rules.MEDIA_TYPE, request.headers.get("accept", "")):
         return JSONResponse(response, headers=NO_STORE)
     signed = rules.sign_response(response, services.signing_keys, services.policy.issuer, client, origin.now)
     return Response(signed, media_type=rules.MEDIA_TYPE, headers=NO_STORE)
+
+
+def _is_named(media_type: str, accept: str) -> bool:
+    """Whether an `Accept` header names a media type itself, and does not refuse it by `q=0` (RFC 9110 §12.5.1)."""
+    for entry in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in entry.split(";"))
+        if name == media_type:
+            return not any(_REFUSED.match(parameter) for parameter in parameters)
+    return False
