@@ -18,6 +18,30 @@ async def _client(visitor: Visitor) -> str:
         return str((await http.post("/oauth/token", data=form)).json()["error_reference"])
 
 
+async def admin_overview(visitor: Visitor) -> None:
+    await visitor.site.busy_month()
+    await _client(visitor)
+    await visitor.page.goto(f"{visitor.site.url}/admin")
+    await expect(visitor.page.locator(".chart")).to_have_count(3)
+
+
+async def admin_overview_of_a_month(visitor: Visitor) -> None:
+    await admin_overview(visitor)
+    await visitor.page.click("text=30 days")
+    await visitor.page.locator(".chart summary").first.click()
+
+
+async def admin_audit(visitor: Visitor) -> None:
+    await _client(visitor)
+    await visitor.page.goto(f"{visitor.site.url}/admin/audit")
+    await expect(visitor.page.locator("tbody tr").first).to_be_visible()
+
+
+async def admin_audit_of_nothing(visitor: Visitor) -> None:
+    await visitor.signed_in()
+    await visitor.page.goto(f"{visitor.site.url}/admin/audit?outcome=refused&source=192.0.2.99")
+
+
 async def admin_clients(visitor: Visitor) -> None:
     await _client(visitor)
     await visitor.page.goto(f"{visitor.site.url}/admin/clients")
@@ -81,6 +105,10 @@ async def admin_keys(visitor: Visitor) -> None:
 
 
 ADMIN_SCENES = (
+    admin_overview,
+    admin_overview_of_a_month,
+    admin_audit,
+    admin_audit_of_nothing,
     admin_clients,
     admin_no_client,
     admin_client,

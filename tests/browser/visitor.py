@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
 from playwright.async_api import BrowserContext, CDPSession, ConsoleMessage, Page, Request, expect
 from pyotp import TOTP
+from sqlalchemy.dialects import sqlite
 
 from app.accounts import factor_store, links
 from app.accounts.passwords import Passwords
@@ -19,6 +20,7 @@ from app.accounts.store import find_user_by_username
 from app.audit import Origin
 from app.database import Database, Transaction
 from app.oauth.credentials import Keys, mint_id
+from app.tallies import tallies
 from tests.browser.connected import connect
 from tests.mail_server import MailBox
 from tests.support.process import ServerProcess
@@ -33,6 +35,29 @@ document.addEventListener('securitypolicyviolation', (event) => {
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
 });
 """
+
+
+# What is counted, and how often in the busiest hour.
+_COUNTED = (
+    ("call", "/mcp", 5200),
+    ("token", "refresh_token", 380),
+    ("registration", "dynamic", 40),
+    ("refusal", "/oauth/token: code_expired", 60),
+    ("refusal", "/mcp: invalid_token", 90),
+    ("refusal", "/login: wrong_password", 300),
+    (
+        "refusal",
+        "/oauth/register: <img src=x onerror=alert(1)> and a reason that does not come to an end",
+        20,
+    ),
+    ("refusal", "/authorize: redirect_uri_mismatch", 10),
+)
+
+
+def _waves(ago: int) -> list[int]:
+    """How busy an hour was, in hundredths, for each of them."""
+    day, night = max(0, 50 - abs(12 - ago % 24) * 6) * 2, max(0, abs(12 - ago % 24) * 9 - 40)
+    return [day, day, day, day, day, night, night, day]
 
 
 @dataclass
@@ -95,6 +120,17 @@ class Site:
         """Let apps with these names act for somebody."""
         async with self._transaction() as tx:
             await connect(tx, username, f"{self.url}/mcp", *names)
+
+    async def busy_month(self) -> None:
+        """Counts of thirty days, as a server has them that is used in the day and attacked at night."""
+        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        rows = [
+            {"hour": hour - timedelta(hours=ago), "kind": kind, "label": label, "count": most * wave // 100}
+            for ago in range(2 * 720)
+            for (kind, label, most), wave in zip(_COUNTED, _waves(ago), strict=True)
+        ]
+        async with self._transaction() as tx:
+            await tx.execute(sqlite.insert(tallies).on_conflict_do_nothing(), rows)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
