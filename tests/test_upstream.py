@@ -304,6 +304,21 @@ async def test_what_was_read_serves_while_the_provider_is_away(world: World, pro
     assert_html(await world.browser().post(BEGIN, data={}), 503)
 
 
+async def test_a_provider_that_is_away_is_asked_by_one_and_not_again_for_a_while(
+    world: World, provider: OpenIDServer
+) -> None:
+    discovery = "/.well-known/openid-configuration"
+    provider.raw[discovery] = PlainTextResponse("broken", 500)
+    browsers = [world.browser() for _ in range(10)]
+    answers = await asyncio.gather(*(browser.post(BEGIN, data={}) for browser in browsers))
+    assert {answer.status_code for answer in answers} == {503}
+    assert provider.seen.count(discovery) == 1
+    world.clock.advance(seconds=10)
+    del provider.raw[discovery]
+    await sent_to(world.browser())
+    assert provider.seen.count(discovery) == 2
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

@@ -5,6 +5,7 @@ the provider's keys; of another issuer; for another audience or authorized party
 time to come; without a subject.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ _LEEWAY = timedelta(minutes=1)
 # An ID token is used at once; one that was made longer ago was kept by somebody.
 _OLDEST = timedelta(minutes=10)
 _SERVES = timedelta(days=1)
+_PAUSE = timedelta(seconds=10)
 _LONGEST_SUBJECT = 255
 
 
@@ -65,10 +67,20 @@ class OpenIDProvider:
         self._metadata: _Metadata | None = None
         self._fresh_until: datetime | None = None
         self._serves_until: datetime | None = None
+        self._failed: tuple[datetime, str] | None = None
+        self._reading = asyncio.Lock()
 
     async def prepare(self, now: datetime) -> None:
-        """See `Provider.prepare`. What was read last serves for a day while the provider does not answer."""
-        if self._fresh_until is not None and now < self._fresh_until:
+        """See `Provider.prepare`. What was read last serves for a day while the provider does not answer; one request
+        at a time asks it, and none for a while after it failed.
+        """
+        async with self._reading:
+            if self._fresh_until is None or now >= self._fresh_until:
+                await self._read(now)
+
+    async def _read(self, now: datetime) -> None:
+        if self._failed is not None and now < self._failed[0]:
+            self._fall_back(self._failed[1], now)
             return
         url = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
         self._fetcher.trust(url)
@@ -76,11 +88,16 @@ class OpenIDProvider:
             fetched = await self._fetcher.fetch(url, DISCOVERY)
             self._metadata = _read_metadata(fetched.document, self.issuer)
         except (DocumentUnreadable, ProviderFailed) as error:
-            if self._serves_until is not None and now < self._serves_until:
-                return
-            raise ProviderFailed(error.reason) from None
+            self._failed = now + _PAUSE, error.reason
+            self._fall_back(error.reason, now)
+            return
         self._fetcher.trust(self._metadata.jwks_uri)
         self._fresh_until, self._serves_until = now + fetched.fresh_for, now + _SERVES
+
+    def _fall_back(self, reason: str, now: datetime) -> None:
+        """Raises ProviderFailed: what was read last is too old, or there is nothing."""
+        if self._serves_until is None or now >= self._serves_until:
+            raise ProviderFailed(reason)
 
     def address(self, ticket: Ticket, redirect_uri: str, *, fresh: bool) -> str:
         """See `Provider.address`."""
