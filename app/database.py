@@ -179,6 +179,8 @@ async def undisturbed(work: Coroutine[Any, Any, _Result]) -> _Result:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at: whoever would have handled it has gone
         raise
 
 

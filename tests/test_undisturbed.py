@@ -1,6 +1,7 @@
 """What background tasks began they finish, so that no connection breaks when they are cancelled."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -37,7 +38,8 @@ async def test_a_result_and_a_failure_come_through() -> None:
 
 
 async def test_a_failure_after_the_cancellation_is_nobodys_business() -> None:
-    begun = asyncio.Event()
+    begun, told = asyncio.Event(), list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["message"]))
 
     async def fails() -> None:
         begun.set()
@@ -49,3 +51,6 @@ async def test_a_failure_after_the_cancellation_is_nobodys_business() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    del task
+    gc.collect()
+    assert told == []

@@ -58,7 +58,7 @@ def revoke(
 ) -> None:
     """Take back what someone allowed, or everything from before a moment; tokens stop working at once."""
     if (grant_id is None) == (before is None):
-        refuse("Name one grant, or a moment with --before.")
+        raise typer.BadParameter("Name one grant, or a moment with --before.")
     if before is not None:
         show_one(_end_before(before.replace(tzinfo=UTC)), as_json)
         return

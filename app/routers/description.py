@@ -200,6 +200,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/login/second"): Operation(
         "Take the second step.", _PAGES, form=("sign_in", "code", "csrf_token"), page=True
     ),
+    ("post", "/login/upstream/{provider}"): Operation(
+        "Go to another provider to sign in.", _PAGES, form=("request", "csrf_token"), page=True
+    ),
+    ("get", "/login/upstream/{provider}/callback"): Operation(
+        "The answer of another provider.", _PAGES, query=("state", "code", "iss", "error"), page=True
+    ),
     ("get", "/link/{token}"): Operation("The page behind a link for a person.", _PAGES, page=True),
     ("post", "/link/{token}"): Operation(
         "Use the link up.", (*_PAGES, 422), form=("new", "again", "csrf_token"), page=True

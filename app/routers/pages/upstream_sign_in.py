@@ -1,6 +1,6 @@
 """Signing in with another provider, in the middle of whatever the sign-in is for; and linking one to an account."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -39,23 +39,39 @@ _WORDS = {
 }
 
 
-async def find_provider(provider: str, services: ServicesDep, origin: OriginDep) -> Provider:
-    """The provider that a path names, ready to be used. Comes before any transaction: it may have to be asked.
+async def reach_provider(provider: str, services: ServicesDep, origin: OriginDep) -> Callable[[], Provider]:
+    """What gives the provider that a path names, ready to be used, once it is known who asks for it.
 
-    Raises:
-        PageError: 404 there is none; 503 it can't be reached, or what it says can't be used.
+    Comes before any transaction, because it may have to be asked. What it gives raises PageError: 404 there is none;
+    503 it can't be reached, or what it says can't be used.
     """
     found = services.providers.get(provider)
-    if found is None:
-        raise PageError("There is nothing here", "This server knows no such way to sign in.", status=404)
+    problem: ProviderFailed | None = None
     try:
-        await found.prepare(origin.now)
+        if found is not None:
+            await found.prepare(origin.now)
     except ProviderFailed as error:
-        raise _unreachable(found, error) from None
-    return found
+        problem = error
+
+    def give() -> Provider:
+        if found is None:
+            raise PageError("There is nothing here", "This server knows no such way to sign in.", status=404)
+        if problem is not None:
+            raise _unreachable(found, problem)
+        return found
+
+    return give
 
 
-ProviderDep = Annotated[Provider, Depends(find_provider)]
+ReachedDep = Annotated[Callable[[], Provider], Depends(reach_provider)]
+
+
+def get_provider(reached: ReachedDep) -> Provider:
+    """The same, for who need not be known."""
+    return reached()
+
+
+ProviderDep = Annotated[Provider, Depends(get_provider)]
 
 
 @router.post("/{provider}")

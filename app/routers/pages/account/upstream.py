@@ -9,17 +9,17 @@ from app.routers.dependencies import TransactionDep
 from app.routers.pages.account.security import PATH, security_page
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.guards import FreshWriterDep
-from app.routers.pages.upstream_sign_in import ProviderDep, send_there
+from app.routers.pages.upstream_sign_in import ReachedDep, send_there
 
 router = APIRouter(prefix="/security")
 
 
 @router.post("/upstream/{provider}")
 async def link(
-    provider: ProviderDep, tx: TransactionDep, person: FreshWriterDep, browser: BrowserDep
+    reached: ReachedDep, tx: TransactionDep, person: FreshWriterDep, browser: BrowserDep
 ) -> Response:
     """Send the browser to the provider, to come back with an identity for this account."""
-    services = person.services
+    services, provider = person.services, reached()
     ticket = await upstream.begin(
         tx, services.keys, browser.id, provider.id, "", person.origin, user_id=person.id
     )
