@@ -13,7 +13,7 @@ from urllib.parse import quote
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import RedirectResponse, Response
 
-from app.accounts.second_factor import MULTIPLE
+from app.accounts.second_factor import MULTIPLE, is_awaited
 from app.accounts.sign_in import SignedIn
 from app.audit import Origin
 from app.database import Transaction
@@ -28,14 +28,15 @@ from app.routers.services import Services
 
 
 class SignInFirst(Exception):
-    """Nobody is signed in, or (`fresh`) not lately enough; afterwards this page is to come, if it is one that an
-    address leads to.
+    """Nobody is signed in, or (`fresh`) not lately enough, or (`anew`) not as they would be today; afterwards this page
+    is to come, if it is one that an address leads to.
     """
 
-    def __init__(self, page: str | None, *, fresh: bool = False) -> None:
+    def __init__(self, page: str | None, *, fresh: bool = False, anew: bool = False) -> None:
         super().__init__(page)
         self.page = page
         self.fresh = fresh
+        self.anew = anew
 
 
 class SecondFactorFirst(Exception):
@@ -134,14 +135,19 @@ def get_person(person: AnyPersonDep) -> Person:
 PersonDep = Annotated[Person, Depends(get_person)]
 
 
-def get_fresh_person(person: AnyPersonDep) -> Person:
-    """Who signed in a short while ago: for pages about how they sign in.
+async def get_fresh_person(tx: TransactionDep, person: AnyPersonDep) -> Person:
+    """Who signed in a short while ago, and with the second factor that they have: for pages about how they sign in.
 
     Raises:
-        SignInFirst: it was longer ago.
+        SignInFirst: it was longer ago, or before there was a second factor.
     """
-    if person.origin.now > person.signed_in.since + RECENT:
-        raise SignInFirst(person.page or "/account/security", fresh=True)
+    current = person.signed_in
+    page = person.page or "/account/security"
+    if await is_awaited(tx, person.id, current.methods):
+        # The sign-in may be recent, but is from before there was a second factor: another one asks for it.
+        raise SignInFirst(page, anew=True)
+    if person.origin.now > current.since + RECENT:
+        raise SignInFirst(page, fresh=True)
     return person
 
 
@@ -209,7 +215,8 @@ WriterDep = Annotated[Person, Depends(get_writer)]
 
 
 async def _sign_in_first(request: Request, error: SignInFirst) -> Response:
-    query = f"?next={_quoted(error.page)}{'&fresh=true' if error.fresh else ''}" if error.page else ""
+    how = "&fresh=true" if error.fresh else "&switch=true" if error.anew else ""
+    query = f"?next={_quoted(error.page)}{how}" if error.page else ""
     return _redirect(request, "/login" + query)
 
 

@@ -9,7 +9,7 @@ from app.accounts.sign_in import authenticate, end_other_sessions, still_stands
 from app.audit import Origin, record
 from app.authorization_server.revocation import revoke_user
 from app.oauth.parameters import Parameters
-from app.routers.browser import Browser, BrowserDep
+from app.routers.browser import BrowserDep
 from app.routers.dependencies import OriginDep, ServicesDep
 from app.routers.pages.account.security import PATH, security_page
 from app.routers.pages.forms import PageFormDep, field_of
@@ -38,7 +38,7 @@ async def change(
         person = await find_person(http, tx, services, browser, origin)
     person.check_form(form)
     try:
-        await _change(services, person, form, browser, origin)
+        await _change(services, person, form, origin)
     except _NotChanged as error:
         async with services.database.reading() as tx:
             page = await security_page(http, tx, person, error=error.sentence, status=error.status)
@@ -49,9 +49,7 @@ async def change(
     return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
 
 
-async def _change(
-    services: Services, person: Person, form: Parameters, browser: Browser, origin: Origin
-) -> None:
+async def _change(services: Services, person: Person, form: Parameters, origin: Origin) -> None:
     """Hashing takes long, so no transaction is open meanwhile; what was true before is looked at again after it.
 
     Raises:
@@ -60,7 +58,7 @@ async def _change(
     new = field_of(form, "new")
     if new != field_of(form, "again"):
         raise _NotChanged("The new password was not the same twice. Nothing was changed.")
-    user = await _check_present(services, person, field_of(form, "current"), browser, origin)
+    user = await _check_present(services, person, field_of(form, "current"), origin)
     try:
         hashed = await hash_of(services.passwords, new)
     except Refused as error:
@@ -75,11 +73,10 @@ async def _change(
             await revoke_user(tx, services.policy, user.id, "password_changed", origin)
 
 
-async def _check_present(
-    services: Services, person: Person, password: str, browser: Browser, origin: Origin
-) -> User:
+async def _check_present(services: Services, person: Person, password: str, origin: Origin) -> User:
     user = person.signed_in.user
-    if not await services.limits.may_try_password(user.username, origin.source, browser.id):
+    # Counted by person: whoever holds the session's cookie can send any other cookie besides.
+    if not await services.limits.may_try_password(user.username, origin.source, person.id):
         services.reporter.count(PATH, "too_many_tries")
         raise _NotChanged("Too many tries. Wait a few minutes, then try again.", 429)
     found = await authenticate(services.passwords, user, password)
@@ -88,5 +85,5 @@ async def _check_present(
         async with services.database.transaction() as tx:
             await record(tx, "user.password_change_refused", origin, outcome="access_denied", user_id=user.id)
         raise _NotChanged("The present password is not right. Nothing was changed.", 401)
-    await services.limits.forget_tries(user.username, origin.source, browser.id)
+    await services.limits.forget_tries(user.username, origin.source, person.id)
     return found
