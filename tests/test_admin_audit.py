@@ -236,6 +236,15 @@ async def test_the_record_is_taken_as_a_table_that_runs_nothing(
     assert row["at"].endswith("Z")
 
 
+@pytest.mark.parametrize("between", [";", "\t", "\r\n", "; "])
+async def test_no_formula_hides_where_other_signs_part_cells(
+    world: World, operator: httpx2.AsyncClient, between: str
+) -> None:
+    await happened(world, "client.registered", reason=f"x{between}=HYPERLINK(1)")
+    answer = await operator.get(f"{PATH}/file", params={"event": "client.registered", "format": "csv"})
+    assert f"x{between}'=HYPERLINK(1)" in answer.text
+
+
 async def test_the_record_is_taken_as_lines_of_json(world: World, operator: httpx2.AsyncClient) -> None:
     for number in range(5):
         await happened(world, "client.registered", reason=f"{HOSTILE}\n{number}")

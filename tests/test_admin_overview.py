@@ -87,3 +87,14 @@ async def test_an_empty_server_has_an_overview(world: World) -> None:
     assert_html(page, 200)
     assert "Nothing was refused" in page.text
     assert "No client yet" in page.text
+
+
+async def test_a_mistake_of_ours_has_one_reference(
+    world: World, operator: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await change(world, "ALTER TABLE grants RENAME TO gone")
+    page = await operator.get("/admin/grants")
+    assert page.status_code == 500
+    [reference] = set(re.findall(r"\b[0-9A-Z]{4}-[0-9A-Z]{4}\b", page.text))
+    assert reference in caplog.text
+    await change(world, "ALTER TABLE gone RENAME TO grants")

@@ -4,7 +4,7 @@ import pytest
 
 from app.oauth.credentials import BROWSER
 from tests.factors import CODES, NEW_PASSKEY, add_app, begin_second, code_at, give
-from tests.support.world import World
+from tests.support.world import PASSWORD, World
 from tests.working_pages import form_to
 
 _NEW = {"new": "another good password", "again": "another good password"}
@@ -48,3 +48,14 @@ async def test_lgn_2_another_browser_id_gives_no_more_guesses_of_the_present_pas
         for number in range(12)
     ]
     assert statuses == [401] * 10 + [429] * 2
+
+
+async def test_a_session_from_before_changes_no_password(world: World) -> None:
+    before, owner = await world.signed_in_browser(), await world.signed_in_browser()
+    await add_app(world, owner)
+    form = form_to((await before.get("/account/security")).text, "/account/security/password")
+    typed = {**form.fields, **_NEW, "current": PASSWORD}
+    refused = await before.post(form.action, data=typed)
+    assert refused.headers["location"] == "/login?next=/account/security&switch=true"
+    assert (await owner.get("/account")).status_code == 200
+    assert (await world.rows("SELECT event FROM audit_events WHERE event = 'user.password_changed'")) == []

@@ -9,9 +9,15 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from app.audit import Origin
+from app.authorization_server.grants.context import TokenContext
+from app.authorization_server.tool_tester import GRANT_TYPE, open_tester
 from app.hooks import Refused, TokenChanges, TokenIssue
+from app.oauth.errors import AccessDenied
+from app.routers.dependencies import find_owner, resource_owner
+from app.routers.vouching import find_vouched
 from tests import scoped_server, typed_server
-from tests.front_channel import assert_html
+from tests.front_channel import assert_html, change
 from tests.support.world import World, forms_of, running_world
 from tests.working_pages import person
 
@@ -205,3 +211,24 @@ async def test_both_messages_are_shown_as_they_went(typed: World) -> None:
     request, _, answer = raw.partition("\n\n")
     assert json.loads(request)["params"]["name"] == "silent"
     assert json.loads(answer)["result"]["isError"] is False
+
+
+async def test_somebody_who_was_disabled_meanwhile_gets_no_token(world: World) -> None:
+    """The server's list of tools takes a while; what was known before it is looked at again."""
+    services, mallory = world.services, await world.create_user("mallory", is_admin=True)
+    await change(world, "UPDATE users SET disabled_at = created_at WHERE username = 'mallory'")
+    async with world.database.transaction() as tx:
+        context = TokenContext(
+            tx,
+            Origin(world.clock.now(), "test"),
+            services.keys,
+            services.signing_keys,
+            services.policy,
+            find_owner,
+            GRANT_TYPE,
+            find_vouched,
+            lambda _url: None,
+        )
+        with pytest.raises(AccessDenied):
+            await open_tester(context, resource_owner(mallory), services.policy.default_resource)
+    assert await world.rows("SELECT id FROM grants") == []

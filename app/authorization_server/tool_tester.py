@@ -28,9 +28,14 @@ async def open_tester(context: TokenContext, owner: ResourceOwner, resource: Res
     """An access token of this person for this resource, with all that they could allow an app there.
 
     Raises:
-        AccessDenied: an operator disabled the page.
+        AccessDenied: an operator disabled the page, or the person, as they are now.
         InvalidGrant: the operator's hook refused.
     """
+    # Asked for again: whoever looked before may have waited for the server's list of tools.
+    now_owner = await context.find_owner(context.tx, owner.id, hold=True)
+    if now_owner is None:
+        raise AccessDenied("You can no longer sign in here.", reason="user_disabled")
+    owner = now_owner
     client = await _client(context)
     if client.disabled_at is not None:
         raise AccessDenied("This server’s operator switched this page off.", reason="tool_tester_disabled")
@@ -49,7 +54,7 @@ def allowable_scopes(policy: Policy, owner: ResourceOwner, resource: Resource) -
 
 async def _client(context: TokenContext) -> Client:
     tx, now = context.tx, context.origin.now
-    found = await store.find_client(tx, CLIENT_ID)
+    found = await store.hold_client(tx, CLIENT_ID)
     if found is None:
         # Of many requests at once, one makes it.
         await tx.lock(f"client {CLIENT_ID}")

@@ -183,7 +183,9 @@ async def _invalid(request: Request, _error: RequestValidationError) -> Response
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    failure = ServerError(f"The server made a mistake; its reference is {mint_reference()}.")
+    reference = mint_reference()
+    failure = ServerError(f"The server made a mistake; its reference is {reference}.")
+    failure.reference = reference
     log.error("%s %s failed: %s", request.method, endpoint_of(request), failure.description, exc_info=error)
     return await _refused(request, failure)
 

@@ -5,6 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts.people import Refused, change_password, hash_of
 from app.accounts.records import User
+from app.accounts.second_factor import is_awaited
 from app.accounts.sign_in import authenticate, end_other_sessions, still_stands
 from app.audit import Origin, record
 from app.authorization_server.revocation import revoke_user
@@ -13,7 +14,7 @@ from app.routers.browser import BrowserDep
 from app.routers.dependencies import OriginDep, ServicesDep
 from app.routers.pages.account.security import PATH, security_page
 from app.routers.pages.forms import PageFormDep, field_of
-from app.routers.pages.guards import Person, find_person
+from app.routers.pages.guards import Person, SignInFirst, find_person
 from app.routers.services import Services
 
 router = APIRouter()
@@ -36,6 +37,9 @@ async def change(
     """Check the present password, which is limited as a sign-in is, and set the new one (ASVS 6.2.3)."""
     async with services.database.transaction() as tx:
         person = await find_person(http, tx, services, browser, origin)
+        if await is_awaited(tx, person.id, person.signed_in.methods):
+            # Whoever signed in before there was a second factor knows the password, and nothing more.
+            raise SignInFirst(PATH, anew=True)
     person.check_form(form)
     try:
         await _change(services, person, form, origin)

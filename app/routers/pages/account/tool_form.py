@@ -12,6 +12,7 @@ from typing import Any
 
 _PREFIX = "argument:"
 _SIMPLE = {"string": "text", "integer": "integer", "number": "number", "boolean": "choice"}
+_DEEPEST = 50
 _LONG = 200
 
 
@@ -134,7 +135,7 @@ def _value(field: Field, entry: Mapping[str, Any]) -> Any:
             number = float(field.value)
             return number if math.isfinite(number) else _refuse(field.value)
         case "json":
-            return json.loads(field.value, parse_constant=_refuse)
+            return _sendable(json.loads(field.value, parse_constant=_refuse))
         case "choice":
             for choice in _list(entry.get("enum")) or [True, False]:
                 if _text(choice) == field.value:
@@ -163,6 +164,27 @@ def _plain(schema: Mapping[str, Any], entry: Any) -> Mapping[str, Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _sendable(value: Any) -> Any:
+    """JSON that can go over the wire: no half characters, and not nested without end.
+
+    Raises:
+        ValueError: it can't.
+    """
+    json.dumps(value, ensure_ascii=False).encode()
+    inner, depth = [value], 0
+    while inner:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError("nested too deep")
+        inner = [
+            each
+            for outer in inner
+            if isinstance(outer, dict | list)
+            for each in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return value
 
 
 def _refuse(text: str) -> Any:

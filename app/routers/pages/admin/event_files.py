@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ MOST = 1_000_000
 _AT_ONCE = 1000
 _COLUMNS = [field.name for field in fields(AuditEvent)]
 # A spreadsheet would run what begins with one of these.
+_BEGINS = re.compile(r"([;\t\r\n]\s*)([=+@-])")
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -63,6 +65,8 @@ def _csv(rows: Sequence[Sequence[str]]) -> str:
 
 def _cell(value: Any) -> str:
     text = _text(value)
+    # Where semicolons or tabs part cells, what stands behind one begins a cell as well.
+    text = _BEGINS.sub(r"\1'\2", text)
     return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
