@@ -230,9 +230,9 @@ async def search_events(
     c = audit_events.c
     statement = sa.select(audit_events).order_by(c.at.desc(), c.id.desc()).limit(limit)
     if wanted.refused:
-        # A parameter where something rarer is asked for besides: the index of all refusals would be read to its end.
+        # Where something rarer is asked for besides, said so that the index of all refusals is not read to its end.
         rare = (wanted.person, wanted.client_id, wanted.grant_id, wanted.source, wanted.reference)
-        statement = statement.where(REFUSED if not any(rare) else c.outcome != "ok")
+        statement = statement.where(REFUSED if not any(rare) else sa.func.coalesce(c.outcome, "") != "ok")
     elif wanted.refused is not None:
         statement = statement.where(c.outcome == "ok")
     for column in (c.event, c.client_id, c.grant_id, c.source, c.reference):
