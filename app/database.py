@@ -85,6 +85,13 @@ class Transaction:
         if self.connection.dialect.name == "postgresql":
             await self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
 
+    async def try_lock(self, name: str) -> bool:
+        """Take this name as `lock` does, but wait for nobody: False while another process holds it."""
+        if self.connection.dialect.name != "postgresql":
+            return True
+        taken = sa.select(sa.func.pg_try_advisory_xact_lock(sa.func.hashtext(name)))
+        return bool((await self.connection.execute(taken)).scalar())
+
     def committed(self) -> None:
         """Hand the news to this process's listeners; called once, by `Database.transaction`."""
         for channel, news in self._news:

@@ -35,6 +35,7 @@ from app.mcp_server.endpoint import AnyServer, load_server, session_manager
 from app.notifications import listen
 from app.oauth.credentials import Keys
 from app.oauth.features import Feature
+from app.purge import Purging
 from app.resource_refusals import ResourceRefusals
 from app.resource_server.challenge import Challenges
 from app.resource_server.cross_origin import open_to_browsers
@@ -270,6 +271,7 @@ class _Runtime:
             revocations = app.state.revocations = await self._follow_news(stack, services)
             uses = app.state.grant_uses = GrantUses(database, self.clock)
             _keep_books(stack, uses, tallies)
+            self._keep_house(stack, database)
             endpoints: dict[str, ASGIApp] = {}
             for resource in self.policy.resources:
                 if (server := services.servers.get(resource.url)) is None:
@@ -287,6 +289,12 @@ class _Runtime:
                 gc.freeze()
             yield
             app.mcp_endpoints = {}
+
+    def _keep_house(self, stack: AsyncExitStack, database: Database) -> None:
+        """Remove what is over; nobody waits for it."""
+        if every := self.settings.purge_seconds:
+            purging = Purging(database, self.policy, self.clock, every)
+            stack.push_async_callback(_cancel, [asyncio.create_task(purging.run())])
 
     async def _open_dispatch(self, stack: AsyncExitStack, database: Database) -> Dispatch | None:
         """Letters, where a mail server is set; what is on its way at the end goes out before the database closes."""

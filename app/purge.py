@@ -1,14 +1,21 @@
 """Remove what serves nobody any more, in both halves of the database: small transactions, one after another."""
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from app.accounts.housekeeping import LEFTOVERS as OF_PEOPLE
 from app.audit import Origin, audit_events
 from app.authorization_server import housekeeping
 from app.authorization_server.policy import Policy
-from app.database import Database, Transaction
+from app.clock import Clock
+from app.database import Database, DatabaseUnavailable, Transaction, undisturbed
 from app.leftovers import Leftovers
 from app.tallies import tallies
+
+log = logging.getLogger(__name__)
+# Of the time that a round takes, at most this part is the database's work: the others wait for nothing.
+_SHARE = 0.2
 
 Step = Callable[[Transaction], Awaitable[int]]
 
@@ -53,3 +60,60 @@ async def purge(
             removed[name] += gone
             batches += 1
     return removed
+
+
+class Purging:
+    """Purges by itself every few minutes; of all processes on one database, one at a time.
+
+    Args:
+        database, policy, clock: whose leftovers, what keeps how long, and what time it is.
+        every: seconds between two rounds.
+    """
+
+    def __init__(self, database: Database, policy: Policy, clock: Clock, every: float) -> None:
+        self._database = database
+        self._policy = policy
+        self._clock = clock
+        self._every = every
+
+    async def run(self) -> None:
+        """Begin a round every so often, until cancelled."""
+        while True:
+            await asyncio.sleep(self._every)
+            try:
+                removed = await self.once()
+            except DatabaseUnavailable:
+                log.warning("Nothing was purged: the database can't be reached")
+            except Exception:
+                # Whatever it was, the next round begins.
+                log.exception("The purge failed")
+            else:
+                if removed:
+                    log.info("Purged %s", ", ".join(f"{n} {kind}" for kind, n in removed.items()))
+
+    async def once(self) -> dict[str, int]:
+        """One round: everything, slowly; returns how many rows went of what kind.
+
+        It ends early where another process is at it.
+
+        Raises:
+            DatabaseUnavailable: what was removed until then stays removed.
+        """
+        removed: dict[str, int] = {}
+        loop = asyncio.get_running_loop()
+        for name, step in steps(self._policy, Origin(self._clock.now(), "purge")).items():
+            gone: int | None = 1
+            while gone:
+                started = loop.time()
+                gone = await undisturbed(self._batch(step))
+                if gone is None:
+                    return removed
+                if gone:
+                    removed[name] = removed.get(name, 0) + gone
+                await asyncio.sleep((loop.time() - started) * (1 - _SHARE) / _SHARE)
+        return removed
+
+    async def _batch(self, step: Step) -> int | None:
+        """Remove one batch; None when another process purges at this moment."""
+        async with self._database.transaction() as tx:
+            return await step(tx) if await tx.try_lock("purge") else None
