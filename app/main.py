@@ -60,6 +60,7 @@ from app.routers import (
     token,
     userinfo,
 )
+from app.routers.counting import Counting
 from app.routers.description import described
 from app.routers.errors import install_error_handlers
 from app.routers.failures import Reporter
@@ -247,6 +248,8 @@ class _Runtime:
             stack.push_async_callback(client_documents.close)
             key_sets = KeySets(self.fetcher)
             stack.push_async_callback(key_sets.close)
+            counting = Counting(settings.limits_url)
+            stack.push_async_callback(counting.close)
             services = Services(
                 address=_address_of(settings),
                 policy=self.policy,
@@ -255,7 +258,7 @@ class _Runtime:
                 keys=keys,
                 signing_keys=await signing_keys.load(database, keys, self.clock.now()),
                 passwords=passwords,
-                limits=Limits(settings.registrations_per_minute, settings.shared_egress),
+                limits=Limits(settings.registrations_per_minute, settings.shared_egress, counting),
                 client_documents=client_documents,
                 hooks=hooks,
                 reporter=Reporter(hooks, tallies),

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...] | None, NoDecode] = None
     access_token_seconds: int = Field(default=900, ge=5, le=3600)
     refresh_retry_seconds: int = Field(default=30, ge=0, le=60)
+    limits_url: str | None = None
     registrations_per_minute: int = Field(default=300, ge=1)
     # What Anthropic publishes as the network from which Claude comes.
     shared_egress: Annotated[tuple[str, ...], NoDecode] = ("160.79.104.0/21",)
@@ -144,6 +145,13 @@ class Settings(BaseSettings):
                 )
             return f"{scheme}://{rest}"
         return _without_words_of_libpq(url).render_as_string(hide_password=False)
+
+    @field_validator("limits_url")
+    @classmethod
+    def _store_of_limits(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in {"redis", "rediss", "valkey", "valkeys"}:
+            raise ValueError("must start with redis://, rediss://, valkey:// or valkeys://")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
 
 from app.authorization_server.public_addresses import network_of
 from app.oauth.errors import TooManyRequests
+from app.routers.counting import Counting
 
 _WAIT = 60
 _SHARED = 10
@@ -38,16 +37,21 @@ def _per_source(amount: int, name: str, minutes: int = 1) -> _PerSource:
 
 
 class Limits:
-    """The limits of this process.
+    """The limits of this process, or of the whole installation.
 
     Args:
         registrations_per_minute: most registrations from one source in a minute.
         shared_egress: networks from whose addresses many people come.
+        counting: where it is counted; in this process when missing.
     """
 
-    def __init__(self, registrations_per_minute: int, shared_egress: Iterable[str] = ()) -> None:
-        self._storage = MemoryStorage()
-        self._limiter = FixedWindowRateLimiter(self._storage)
+    def __init__(
+        self,
+        registrations_per_minute: int,
+        shared_egress: Iterable[str] = (),
+        counting: Counting | None = None,
+    ) -> None:
+        self._counting = counting or Counting()
         self._shared_egress = [ipaddress.ip_network(entry, strict=False) for entry in shared_egress]
         self._registrations = _per_source(registrations_per_minute, "register")
         self._authorizations = _per_source(300, "authorize")
@@ -86,7 +90,7 @@ class Limits:
 
     async def count_authorization_of(self, user_id: str) -> bool:
         """Count one of somebody who is signed in; False when there were too many."""
-        return await self._limiter.hit(self._person, user_id)
+        return await self._counting.hit(self._person, user_id)
 
     async def may_record(self, source: str) -> bool:
         """Whether one more refusal of this source goes into the audit record; all of them are counted anyway."""
@@ -99,7 +103,7 @@ class Limits:
             TooManyRequests: this source asked for too many, or for too many that could not be read.
         """
         item, network = self._of(self._document_failures, source)
-        if not (await self._limiter.test(item, network) and await self._hit(self._documents, source)):
+        if not (await self._counting.test(item, network) and await self._hit(self._documents, source)):
             raise TooManyRequests(
                 "Too many apps from this address could not be looked up.", retry_after=_WAIT
             )
@@ -137,7 +141,7 @@ class Limits:
     async def may_try_code(self, source: str) -> bool:
         """Whether a device's user code may be typed here; people have limits of their own besides."""
         item, network = self._of(self._wrong_codes, source)
-        return await self._limiter.test(item, network)
+        return await self._counting.test(item, network)
 
     async def count_wrong_code(self, source: str) -> None:
         """Count a user code that was wrong."""
@@ -153,7 +157,7 @@ class Limits:
 
     async def may_write_to(self, user_id: str) -> bool:
         """Whether one more letter of somebody's own, or in their name, may go out within the hour."""
-        return await self._limiter.hit(self._letters, user_id)
+        return await self._counting.hit(self._letters, user_id)
 
     async def may_try_password(self, username: str, source: str, device: str | None) -> bool:
         """Whether another password may be tried; the try is counted before it is made, so that many at once don't
@@ -165,7 +169,7 @@ class Limits:
         if device is None and not await self._hit(self._sign_ins, source):
             return False
         tries = [
-            await self._limiter.hit(item, *identifiers)
+            await self._counting.hit(item, *identifiers)
             for item, identifiers in self._of_account(username, source, device)
         ]
         return all(tries)
@@ -174,19 +178,19 @@ class Limits:
         """Start counting anew for someone who signed in, and give the source its try back."""
         if device is None:
             item, network = self._of(self._sign_ins, source)
-            await self._storage.decr(item.key_for(network))
+            await self._counting.take_back(item, network)
         for account_item, identifiers in self._of_account(username, source, device):
-            await self._limiter.clear(account_item, *identifiers)
+            await self._counting.clear(account_item, *identifiers)
 
     async def may_try_second_factor(self, user_id: str, device: str | None) -> bool:
         """Whether another code of this person may be tried; counted before it is made. A device that they signed in
         with before has a count of its own, as with passwords.
         """
-        return await self._limiter.hit(self._second_factor, user_id, device or "unknown")
+        return await self._counting.hit(self._second_factor, user_id, device or "unknown")
 
     async def forget_second_factor_tries(self, user_id: str, device: str | None) -> None:
         """Start counting anew for someone whose code was right."""
-        await self._limiter.clear(self._second_factor, user_id, device or "unknown")
+        await self._counting.clear(self._second_factor, user_id, device or "unknown")
 
     def _of_account(
         self, username: str, source: str, device: str | None
@@ -198,7 +202,7 @@ class Limits:
 
     async def _hit(self, limit: _PerSource, source: str, *more: str) -> bool:
         item, network = self._of(limit, source)
-        return await self._limiter.hit(item, network, *more)
+        return await self._counting.hit(item, network, *more)
 
     def _of(self, limit: _PerSource, source: str) -> tuple[RateLimitItem, str]:
         """The limit that is meant for this source, and what it is counted as."""
