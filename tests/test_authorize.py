@@ -59,7 +59,7 @@ async def test_a_refusal_with_a_page_is_on_record_with_its_reference(standing: S
     async with one_refusal_on_record(world, {"state": parameters["state"], "challenge": CHALLENGE}):
         answer = await world.browser().get("/authorize", params=parameters)
 
-    [event] = await world.rows("SELECT * FROM audit_events ORDER BY id DESC LIMIT 1")
+    event = await world.last_refusal()
     assert event["reference"]
     assert event["reference"] in answer.text
 

@@ -28,8 +28,7 @@ async def redeem(
 
 async def reason_of(world: World) -> str:
     """Why the last request was refused, as the audit record tells and the answer does not."""
-    rows = await world.rows("SELECT reason FROM audit_events WHERE outcome <> 'ok' ORDER BY id DESC LIMIT 1")
-    return str(rows[0]["reason"])
+    return str((await world.last_refusal())["reason"])
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])

@@ -151,9 +151,7 @@ async def test_a_hook_refuses_a_token(make_hooked: MakeWorld, module: ModuleType
     code = await world.code(client)
     answer = await refused(world, world.redeem(client, code), 400, "invalid_grant", without_effect=False)
     assert answer.json()["error_description"] == "Not on a Sunday."
-    assert (await world.rows("SELECT reason FROM audit_events ORDER BY id DESC LIMIT 1"))[0][
-        "reason"
-    ] == "hook"
+    assert (await world.last_refusal())["reason"] == "hook"
 
 
 async def wrong_kind(issue: TokenIssue) -> Any:

@@ -239,8 +239,7 @@ async def test_an_assertion_that_is_not_good_is_refused(
     assertion = enterprise.assertion(**changes)
     answer = await refused(world, enterprise.present(assertion), 400, "invalid_grant")
     assert answer.json()["error_description"] == "The assertion is not valid."
-    [event] = await world.rows("SELECT reason FROM audit_events ORDER BY id DESC LIMIT 1")
-    assert event["reason"] == reason
+    assert (await world.last_refusal())["reason"] == reason
 
 
 @pytest.mark.parametrize("assertion", ["x", "a.b.c", "e30.e30.e30", "y" * 9000, "é.é.é"])

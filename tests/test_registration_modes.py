@@ -47,7 +47,7 @@ async def assert_refused(world: World, answer: httpx2.Response, reason: str | No
     assert answer.json()["error"] == "invalid_token"
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert "no-store" in answer.headers["cache-control"]
-    last = (await world.rows("SELECT * FROM audit_events ORDER BY id DESC LIMIT 1"))[0]
+    last = await world.last_refusal()
     assert (last["event"], last["reason"]) == ("refused /oauth/register", reason)
 
 

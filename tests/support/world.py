@@ -260,6 +260,11 @@ class World:
         async with self.database.reading() as tx:
             return [dict(row._mapping) for row in await tx.execute(sa.text(statement), parameters)]
 
+    async def last_refusal(self) -> Mapping[str, Any]:
+        """The newest event on record that is a refusal; what is written later by itself may stand after it."""
+        statement = "SELECT * FROM audit_events WHERE outcome <> 'ok' ORDER BY id DESC LIMIT 1"
+        return (await self.rows(statement))[0]
+
     async def counts(self) -> dict[str, int]:
         """How many rows the tables have that a refused request must not change."""
         names = ("clients", "grants", "authorization_codes", "refresh_tokens", "sessions")
