@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.routers.description import described
+from app.routers.middleware import WATCHED, too_busy
 
 
 class Application(FastAPI):
@@ -19,6 +20,9 @@ class Application(FastAPI):
     # The protected endpoints of this process by their path, with and without a slash at its end.
     mcp_endpoints: Mapping[str, ASGIApp] = MappingProxyType({})
     answer_headers: Sequence[tuple[bytes, bytes]] = ()
+    # How many requests of this process may run at once, open streams among them, and how many do.
+    requests_at_once: int = 1000
+    running: int = 0
 
     def openapi(self) -> dict[str, Any]:
         """FastAPI's description, completed once."""
@@ -32,5 +36,14 @@ class Application(FastAPI):
                 message["headers"] = [*message["headers"], *self.answer_headers]
             await send(message)
 
-        endpoint = self.mcp_endpoints.get(scope["path"]) if scope["type"] == "http" else None
-        await (endpoint or super().__call__)(scope, receive, send_with_headers)
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        endpoint = self.mcp_endpoints.get(scope["path"]) or super().__call__
+        if self.running >= self.requests_at_once and scope["path"] not in WATCHED:
+            endpoint = too_busy
+        self.running += 1
+        try:
+            await endpoint(scope, receive, send_with_headers)
+        finally:
+            self.running -= 1

@@ -119,6 +119,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.answer_headers = answer_headers(secure)
+    app.requests_at_once = settings.requests_at_once
     app.state.templates = make_templates(prefix)
     app.mount("/static", StaticFiles(directory=STATIC))
     for module in _ROUTERS:

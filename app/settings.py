@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
+    requests_at_once: int = Field(default=1000, ge=1)
+    stop_seconds: int = Field(default=20, ge=1, le=3600)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
     bootstrap_admin_username: str | None = None
     bootstrap_admin_password: str | None = None

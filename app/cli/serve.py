@@ -18,6 +18,7 @@ from app.authorization_server.keys import UnreadableKeys, load
 from app.cli.context import settings_or_refuse
 from app.cli.output import refuse
 from app.clock import SystemClock
+from app.connections import LimitedConnection
 from app.database import Database, DatabaseUnavailable
 from app.hooks import InvalidHooks, load_hooks
 from app.mcp_server.endpoint import NotAServer, load_server
@@ -63,7 +64,13 @@ def serve() -> None:
         server_header=False,
         access_log=False,
         log_config=_LOGGING,
-        timeout_graceful_shutdown=10,
+        http=LimitedConnection,
+        # There are none; an upgrade is answered as if nobody had asked for it.
+        ws="none",
+        # Longer than proxies keep a connection to us (nginx 60 seconds): who closes first must be the proxy, or a
+        # request may meet a connection that we close at this moment.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.stop_seconds,
     )
 
 

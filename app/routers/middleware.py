@@ -5,7 +5,7 @@ from urllib.parse import quote
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.oauth.errors import ContentTooLarge
+from app.oauth.errors import ContentTooLarge, TemporarilyUnavailable
 from app.resource_server.cross_origin import open_to_browsers
 from app.routers.errors import oauth_error_response
 from app.routers.metrics import count_refusal
@@ -14,7 +14,7 @@ from app.routers.metrics import count_refusal
 # which get no CORS at all (RFC 9700 §2.6).
 _OPEN_PATHS = ("/.well-known/", "/oauth/", "/mcp/.well-known/")
 # What watches over the server asks inside, without TLS.
-_WATCHED = {"/healthz", "/readyz", "/metrics"}
+WATCHED = {"/healthz", "/readyz", "/metrics"}
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -71,6 +71,13 @@ class BodyLimit:
             await answer(scope, receive, send)
 
 
+async def too_busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """What a process answers that has enough to do; asked again a little later, it or another one has less."""
+    count_refusal("any", "temporarily_unavailable")
+    error = TemporarilyUnavailable("The server has too much to do at this moment; try again shortly.")
+    await open_to_browsers(oauth_error_response(error))(scope, receive, send)
+
+
 class HeadAsGet:
     """Answers HEAD as GET without a body (RFC 9110 §9.3.2); FastAPI's routes know GET only."""
 
@@ -123,7 +130,7 @@ class NoPlainPages:
 
     def _came_in_the_clear(self, scope: Scope) -> bool:
         """Whether a proxy says that a page was asked for over http. A liar only redirects himself."""
-        if scope["path"].startswith(_OPEN_PATHS) or scope["path"] in _WATCHED:
+        if scope["path"].startswith(_OPEN_PATHS) or scope["path"] in WATCHED:
             return False
         return any(
             name == b"x-forwarded-proto" and value.strip().lower() == b"http"

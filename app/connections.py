@@ -1,0 +1,133 @@
+"""What one connection may take of this process: the size and the time of a request's head, the time of its body.
+
+A proxy in front limits the same; without one, a client that sends a byte a minute would hold its connection for ever,
+and a head without end would fill the memory. uvicorn leaves both to the proxy.
+"""
+
+import json
+from asyncio import TimerHandle, Transport
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+_TOO_LARGE = (431, "The head of the request is too large.")
+_TOO_SLOW = (408, "The request did not arrive in time.")
+_MALFORMED = (400, "This is no HTTP request.")
+
+
+class LimitedConnection(HttpToolsProtocol):
+    """One connection, as uvicorn serves it, within limits, and ended in a way that loses no request.
+
+    Attributes:
+        largest_head: bytes of request line and headers together.
+        head_seconds: from the first byte of a request, or the beginning of the connection, to the end of its head.
+        body_seconds: from there to the end of its body.
+        drain_seconds: how long a connection that waits for its next request is kept when the server ends. A proxy that
+            sends one in this moment gets its answer, with `Connection: close`, instead of a broken connection.
+    """
+
+    largest_head = 64 * 1024
+    head_seconds = 10.0
+    body_seconds = 60.0
+    drain_seconds = 1.0
+
+    # What is awaited: `head` or `body`; None while a request is answered, and between two.
+    _awaited: str | None = None
+    _timer: TimerHandle | None = None
+    # Bytes of a head that has not ended yet.
+    _head = 0
+    _in_body = False
+    _ending = False
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._await("head")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._await(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._in_body:
+            self._head += len(data)
+        super().data_received(data)
+        # Most requests arrive in one piece: they need no timer.
+        self._await("body" if self._in_body else "head" if self._head else None)
+        if self._head > self.largest_head:
+            # The parser tells nothing of a head before its end.
+            self._refuse(*_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        self._in_body = True
+        self._head = 0
+        if (
+            len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            > self.largest_head
+        ):
+            # Nobody looks at what it asks for, and the parser of addresses takes none of this length.
+            self.app, self.url = _head_too_large, b"/"
+        super().on_headers_complete()
+        if self._ending:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Told once, when the server begins to end: answer what is asked, then close."""
+        self._ending = True
+        if self._answering:
+            super().shutdown()
+        else:
+            self.loop.call_later(self.drain_seconds, super().shutdown)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, which are no JSON
+        self._refuse(*_MALFORMED)
+
+    @property
+    def _answering(self) -> bool:
+        # uvicorn calls it a cycle, and has none at first.
+        return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
+
+    def _await(self, what: str | None) -> None:
+        """Start the time of what is awaited from now on."""
+        if what == self._awaited:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._awaited, self._timer = what, None
+        if what is not None:
+            seconds = self.head_seconds if what == "head" else self.body_seconds
+            self._timer = self.loop.call_later(seconds, self._refuse, *_TOO_SLOW)
+
+    def _refuse(self, status: int, description: str) -> None:
+        """Close the connection, with an answer if that can be one to what was asked, and to nothing else."""
+        self._await(None)
+        if self.transport.is_closing():
+            return
+        # A body may be awaited still when its request is answered already; of a head that comes while the request
+        # before it is answered, nothing can be said in between.
+        unanswered = self._answering and not self.cycle.response_started
+        if unanswered if self._in_body else self._head and not self._answering:
+            headers, body = _answer(description)
+            lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+            self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
+        self.transport.close()
+
+
+def _answer(description: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    body = json.dumps({"error": "invalid_request", "error_description": description}).encode()
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),
+    ], body
+
+
+async def _head_too_large(_scope: Scope, _receive: Receive, send: Send) -> None:
+    status, description = _TOO_LARGE
+    headers, body = _answer(description)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
