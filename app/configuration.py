@@ -31,6 +31,7 @@ def policy_of(settings: Settings) -> Policy:
         private_use_schemes=PRIVATE_USE_SCHEMES | set(settings.redirect_schemes),
         refresh_retry_window=timedelta(seconds=settings.refresh_retry_seconds),
         audit_lifetime=timedelta(days=settings.audit_days) if settings.audit_days else None,
+        signing_key_lifetime=timedelta(days=settings.signing_key_days) if settings.signing_key_days else None,
     )
 
 

@@ -126,7 +126,14 @@ class Runtime:
         await revocations.poll()
         database.listeners.setdefault(REVOCATIONS_CHANNEL, []).append(revocations.add)
         database.listeners.setdefault(signing_keys.KEYS_CHANNEL, []).append(lambda _: new_keys.set())
-        follow = signing_keys.follow(services.signing_keys, database, services.keys, self.clock, new_keys)
+        follow = signing_keys.follow(
+            services.signing_keys,
+            database,
+            services.keys,
+            self.clock,
+            new_keys,
+            self.policy.signing_key_lifetime,
+        )
         tasks = [asyncio.create_task(revocations.run()), asyncio.create_task(follow)]
         if not database.is_sqlite:
             wakers = {REVOCATIONS_CHANNEL: revocations.wake, signing_keys.KEYS_CHANNEL: new_keys.set}

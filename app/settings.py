@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     registration_unused_days: int = Field(default=30, ge=1)
     audit_days: int = Field(default=365, ge=0)
     purge_seconds: int = Field(default=300, ge=0)
+    signing_key_days: int = Field(default=90, ge=0)
     require_pushed_requests: bool = False
     dpop_nonces: bool = False
     scopes: tuple[ScopeSetting, ...] = ()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.front_channel import assert_html, change
 from tests.support.world import World
 from tests.working_pages import form_to, person, press
 
+MakeWorld = Callable[..., Awaitable[World]]
 KEYS, ROTATE = "/admin/keys", "/admin/keys/rotate"
 
 
@@ -173,3 +175,59 @@ async def test_keys_are_read_again_without_news_and_survive_an_outage(
     assert len(await learned(world, 2)) == 2
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+# ------------------------------------------------------------------------------------------ by itself
+async def read_again(world: World) -> None:
+    """Let this process read its keys again."""
+    before = world.services.signing_keys.verification
+    for wake in world.database.listeners[keys.KEYS_CHANNEL]:
+        wake(None)
+    for _ in range(500):
+        if world.services.signing_keys.verification is not before:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the keys were not read")
+
+
+async def test_a_key_that_has_signed_long_enough_is_rotated_by_itself(make_world: MakeWorld) -> None:
+    world = await make_world(signing_key_days=30)
+    await world.create_user("alice")
+    client = await world.register()
+    (old,) = await published(world)
+    world.clock.advance(days=29, hours=23)
+    await read_again(world)
+    assert await published(world) == [old]
+
+    world.clock.advance(hours=1)
+    await read_again(world)
+
+    # Announced first; then it signs, and what the old one signed goes on.
+    (new,) = set(await learned(world, 2)) - {old}
+    before = await world.tokens(client)
+    assert signed_with(before["access_token"]) == old
+    world.clock.advance(seconds=keys.PUBLISHED_AHEAD.total_seconds())
+    assert signed_with((await world.tokens(client))["access_token"]) == new
+    assert (await world.call(before["access_token"])).status_code == 200
+    [event] = await world.rows("SELECT * FROM audit_events WHERE event = 'signing_key.rotated'")
+    assert (event["reason"], event["source"], event["actor_id"]) == (new, "rotation", None)
+
+
+async def test_many_processes_that_find_a_key_too_old_make_one(world: World) -> None:
+    services, lifetime = world.services, timedelta(days=30)
+    world.clock.advance(days=31)
+    now = world.clock.now()
+    await asyncio.gather(
+        *(keys._rotate_when_due(services.database, services.keys, now, lifetime) for _ in range(20))
+    )
+    assert len(await world.rows("SELECT kid FROM signing_keys")) == 2
+    assert len(await world.rows("SELECT id FROM audit_events WHERE event = 'signing_key.rotated'")) == 1
+
+
+async def test_without_a_lifetime_a_key_signs_until_somebody_rotates_it(make_world: MakeWorld) -> None:
+    world = await make_world(signing_key_days=0)
+    (old,) = await published(world)
+    world.clock.advance(days=3650)
+    await read_again(world)
+    await read_again(world)
+    assert await published(world) == [old]

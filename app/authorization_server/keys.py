@@ -58,6 +58,11 @@ class SigningKeys:
         # A clock that is behind the one that made the only key still signs with it.
         return begun[-1] if begun else self._signing[0][1]
 
+    @property
+    def newest_since(self) -> datetime:
+        """When the newest key began to sign, or will."""
+        return self._signing[-1][0]
+
     def jwks(self) -> dict[str, Any]:
         """The JWK set (RFC 7517 §5)."""
         return {"keys": [jwt.public_jwk(key.kid, key.key) for key in self.verification.values()]}
@@ -73,12 +78,23 @@ async def load(database: Database, keys: Keys, now: datetime) -> SigningKeys:
 
 
 async def follow(
-    held: SigningKeys, database: Database, keys: Keys, clock: Clock, news: asyncio.Event
+    held: SigningKeys,
+    database: Database,
+    keys: Keys,
+    clock: Clock,
+    news: asyncio.Event,
+    lifetime: timedelta | None = None,
 ) -> None:
-    """Read the keys again when there is news, and every few seconds: news can be missed. Runs until cancelled."""
+    """Read the keys again when there is news, and every few seconds: news can be missed. Runs until cancelled.
+
+    Args:
+        lifetime: how long a key signs before it is rotated by itself; None: as long as nobody rotates it.
+    """
     while True:
         try:
             held.take(*await undisturbed(_read(database, keys, clock.now())))
+            if lifetime is not None and clock.now() >= held.newest_since + lifetime:
+                await undisturbed(_rotate_when_due(database, keys, clock.now(), lifetime))
         except (DatabaseUnavailable, UnreadableKeys) as error:
             log.warning("The signing keys could not be read again: %s", error)
         # Not wait_for: before Python 3.12 it can swallow a cancellation that comes with the news.
@@ -122,6 +138,15 @@ async def rotate(
     await record(tx, "signing_key.distrusted" if distrust else "signing_key.rotated", origin, reason=made.kid)
     await tx.notify(KEYS_CHANNEL, made.kid)
     return made
+
+
+async def _rotate_when_due(database: Database, keys: Keys, now: datetime, lifetime: timedelta) -> None:
+    """Of all processes that find a key too old at the same moment, one rotates."""
+    async with database.transaction() as tx:
+        await tx.lock(_LOCK)
+        newest = max(key.begins_at for key in await _published(tx, now))
+        if now >= newest + lifetime:
+            await rotate(tx, keys, Origin(now, "rotation"))
 
 
 def state_of(key: StoredSigningKey, now: datetime) -> str:

@@ -84,6 +84,8 @@ class Policy:
     require_pushed_requests: bool = False
     # How long what happened is kept on record; None for ever.
     audit_lifetime: timedelta | None = timedelta(days=365)
+    # How long a key signs before the next one takes over by itself; None: until an operator rotates it.
+    signing_key_lifetime: timedelta | None = timedelta(days=90)
     dpop_nonces: bool = False
 
     def has(self, feature: Feature) -> bool:

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from app.database import DatabaseUnavailable
-from app.migrations import current_revision, newest_revision
+from app.migrations import current_revision, is_served
 from app.routers.dependencies import ServicesDep
 from app.routers.metrics import exposition
 
@@ -28,7 +28,7 @@ async def ready(services: ServicesDep) -> JSONResponse:
             revision = await current_revision(tx)
     except DatabaseUnavailable:
         return JSONResponse({"status": "database unavailable"}, 503, _NO_STORE)
-    if revision != newest_revision():
+    if not is_served(revision):
         return JSONResponse({"status": "migrations pending"}, 503, _NO_STORE)
     return JSONResponse({"status": "ok"}, headers=_NO_STORE)
 

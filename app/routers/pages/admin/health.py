@@ -10,7 +10,7 @@ from fastapi import Request
 from app import __version__
 from app.authorization_server import keys, store
 from app.database import Transaction
-from app.migrations import current_revision, newest_revision
+from app.migrations import current_revision, is_later, is_served, newest_revision
 from app.resource_server.revocations import FRESH_FOR
 from app.routers.pages.words import duration
 from app.routers.services import Services
@@ -46,9 +46,12 @@ async def _database(tx: Transaction, services: Services) -> Fact:
 
 
 async def _schema(tx: Transaction) -> Fact:
-    current, newest = await current_revision(tx), newest_revision()
-    problem = None if current == newest else f"This version wants {newest}: run ostiary migrate."
-    return Fact("Schema", current or "none", problem)
+    current = await current_revision(tx)
+    if not is_served(current):
+        return Fact(
+            "Schema", current or "none", f"This version wants {newest_revision()}: run ostiary migrate."
+        )
+    return Fact("Schema", f"{current}, of a later version" if is_later(current or "") else str(current))
 
 
 async def _signing_key(tx: Transaction, now: datetime) -> Fact:
