@@ -12,7 +12,7 @@ from datetime import timedelta
 from pyotp import TOTP
 from pyotp.exceptions import OTPVerificationError
 
-from app.accounts import factor_store
+from app.accounts import factor_store, store
 from app.accounts.records import Authenticator, User
 from app.audit import Origin, record
 from app.database import Transaction
@@ -67,6 +67,8 @@ async def confirm(tx: Transaction, keys: Keys, user: User, sealed: str, code: st
     step = _step_of(secret, code, origin)
     if step is None:
         raise Refused("That code is not right. Look at the app again: each code lasts for half a minute.")
+    # In the order in which a sign-in takes them: first the person, then the app.
+    await store.hold_user(tx, user.id)
     authenticator = Authenticator(
         user_id=user.id,
         secret_sealed=jwt.seal(secret, keys.encryption_keys(_PURPOSE)[0]),

@@ -51,7 +51,7 @@ from webauthn.helpers.structs import (
 )
 from webauthn.registration.verify_registration_response import VerifiedRegistration
 
-from app.accounts import factor_store
+from app.accounts import factor_store, store
 from app.accounts.records import Passkey, PasskeyChallenge, User
 from app.audit import Origin, record
 from app.database import Transaction
@@ -160,6 +160,8 @@ async def register(
     credential = _read_registration(answer)
     challenge = _check_challenge(keys, ceremony, credential.response.client_data_json, origin.now)
     verified = _verify_registration(party, credential, challenge)
+    # A sign-in beside this is over before, or asks for the passkey.
+    await store.hold_user(tx, ceremony.user_id or "")
     await _spend(tx, keys, ceremony, challenge, origin.now)
     passkey = Passkey(
         credential_id=bytes_to_base64url(verified.credential_id),

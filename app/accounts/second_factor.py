@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from app.accounts import factor_store, one_time_codes, passkeys, store
 from app.accounts.records import Authenticator, Passkey, PendingSignIn, User
+from app.accounts.sign_in import SignedIn
 from app.audit import Origin, record
 from app.database import Transaction
 from app.oauth.credentials import Keys, TokenHash, mint_id
@@ -125,6 +126,22 @@ async def count_try(tx: Transaction, pending: PendingSignIn) -> None:
 async def finish(tx: Transaction, pending: PendingSignIn) -> None:
     """End the waiting: its try was counted, so nobody else is at it until the transaction ends."""
     await factor_store.delete_pending_sign_in(tx, pending.id_hash)
+
+
+async def end_lesser_sessions(tx: Transaction, signed_in: SignedIn, origin: Origin) -> int:
+    """Sign the person out where they showed one factor only, now that they have a second one; in how many browsers.
+
+    They were held when the second factor was stored: a sign-in beside this is over by now, or asks for it.
+    """
+    lesser = [
+        session.id_hash
+        for session in await store.list_sessions(tx, signed_in.user.id)
+        if MULTIPLE not in session.methods.split() and session.id_hash != signed_in.session_hash
+    ]
+    if lesser:
+        await store.delete_sessions(tx, lesser)
+        await record(tx, "user.signed_out_elsewhere", origin, user_id=signed_in.user.id)
+    return len(lesser)
 
 
 async def remove_passkey(

@@ -216,9 +216,10 @@ async def delete_sessions_of(tx: Transaction, user_id: str, *, but: TokenHash | 
     await tx.execute(sa.delete(pending_sign_ins).where(pending_sign_ins.c.user_id == user_id))
 
 
-async def set_methods(tx: Transaction, id_hash: TokenHash, methods: str) -> None:
-    """Note how the person of a session has shown who they are by now."""
-    await tx.execute(sa.update(sessions).where(sessions.c.id_hash == id_hash).values(methods=methods))
+async def renew_session(tx: Transaction, id_hash: TokenHash, renewed: TokenHash, methods: str) -> bool:
+    """Put a session under a new id, with how its person has shown who they are by now; False when it is gone."""
+    statement = sa.update(sessions).where(sessions.c.id_hash == id_hash)
+    return (await tx.execute(statement.values(id_hash=renewed, methods=methods))).rowcount > 0
 
 
 async def remember_device(tx: Transaction, device: Device) -> None:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from app.accounts import factor_store, one_time_codes, second_factor
+from app.accounts import one_time_codes, second_factor
 from app.accounts.one_time_codes import SetUp
 from app.accounts.second_factor import Needed
 from app.database import Transaction
@@ -84,6 +84,7 @@ async def _page(
     error: str | None = None,
 ) -> Response:
     secret = set_up.secret
+    factors = await second_factor.factors_of(tx, person.id)
     context = {
         **person.context(HERE),
         "path": _PATH,
@@ -92,7 +93,8 @@ async def _page(
         "set_up": set_up.sealed,
         "secret": " ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
         "qr": qr_code.draw(set_up.address),
-        "replaces": await factor_store.find_authenticator(tx, person.id) is not None,
+        "replaces": factors.authenticator is not None,
+        "first": not factors.count,
         "error": error,
     }
     return render_page(http, "account_codes.html", context, status=400 if error else 200, script=True)

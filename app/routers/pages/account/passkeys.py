@@ -133,15 +133,15 @@ async def _new_page(
     error: str | None = None,
 ) -> Response:
     services, user = person.services, person.signed_in.user
-    known = await factor_store.list_passkeys(tx, person.id)
+    factors = await second_factor.factors_of(tx, person.id)
     ceremony = Ceremony(Purpose.REGISTER, browser.id, person.id)
     context = {
         **person.context(HERE),
         "path": _NEW,
         "fields": onward.fields,
-        "options": passkey_creation(services, ceremony, user, known, person.origin.now),
+        "options": passkey_creation(services, ceremony, user, factors.passkeys, person.origin.now),
         "longest_name": passkeys.LONGEST_NAME,
-        "first": not known,
+        "first": not factors.count,
         "security_path": PATH,
         "error": error,
     }

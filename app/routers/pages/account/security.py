@@ -1,6 +1,7 @@
 """How someone signs in: the password, passkeys, one-time codes, recovery codes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,13 +11,14 @@ from app.accounts import recovery_codes, second_factor, store
 from app.accounts.passwords import MINIMUM_LENGTH
 from app.accounts.records import Passkey
 from app.accounts.second_factor import MULTIPLE
-from app.accounts.sign_in import is_alive
+from app.accounts.sign_in import is_alive, renew_session
 from app.accounts.user_search import list_identities
 from app.database import Transaction
 from app.oauth.uris import host_of
+from app.routers.browser import set_session
 from app.routers.dependencies import TransactionDep
 from app.routers.errors import PageError
-from app.routers.pages.guards import AnyPersonDep, FreshWriterDep, Person
+from app.routers.pages.guards import AnyPersonDep, FreshWriterDep, Person, SignInFirst
 from app.routers.pages.lists import Column
 from app.routers.pages.next_step import NextStep
 from app.routers.pages.onward import OnwardDep
@@ -93,13 +95,14 @@ async def make_recovery_codes(http: Request, tx: TransactionDep, person: FreshWr
 
 
 async def show_new_recovery_codes(
-    http: Request, tx: Transaction, person: Person, onward: NextStep
+    http: Request, tx: Transaction, person: Person, onward: NextStep, signed_out: int = 0
 ) -> Response:
-    """Make recovery codes, and show them this once."""
+    """Make recovery codes, and show them this once; and in how many other browsers the person was signed out."""
     codes = await recovery_codes.make(tx, person.services.keys, person.id, person.origin)
     context = {
         **person.context(HERE),
         "codes": codes,
+        "signed_out": signed_out,
         "onward_url": person.services.address.path(_onward_path(onward)),
         "goes_on": onward != NextStep(),
     }
@@ -109,13 +112,26 @@ async def show_new_recovery_codes(
 async def added(
     http: Request, tx: Transaction, person: Person, onward: NextStep, method: str, done: str
 ) -> Response:
-    """After a second factor was added and shown: this session has both from now on."""
-    current = person.signed_in
-    methods = " ".join(dict.fromkeys([*current.methods, method, MULTIPLE]))
-    await store.set_methods(tx, current.session_hash, methods)
-    if not (await second_factor.factors_of(tx, person.id)).recovery_codes_left:
-        return await show_new_recovery_codes(http, tx, person, onward)
-    return go_on(person, onward, done)
+    """After a second factor was added and shown: this session has both from now on, under a new id, and those with one
+    alone end.
+
+    Raises:
+        SignInFirst: this session was ended meanwhile.
+    """
+    services, current = person.services, person.signed_in
+    methods = tuple(dict.fromkeys([*current.methods, method, MULTIPLE]))
+    renewed = await renew_session(tx, services.keys, current, methods)
+    if renewed is None:
+        raise SignInFirst(PATH)
+    session_id, current = renewed
+    person = replace(person, signed_in=current)
+    signed_out = await second_factor.end_lesser_sessions(tx, current, person.origin)
+    if (await second_factor.factors_of(tx, person.id)).recovery_codes_left:
+        response = go_on(person, onward, done)
+    else:
+        response = await show_new_recovery_codes(http, tx, person, onward, signed_out)
+    set_session(response, services, session_id)
+    return response
 
 
 def go_on(person: Person, onward: NextStep, done: str | None = None) -> Response:
