@@ -107,7 +107,7 @@ def create_app(
         *([Middleware(NoPlainPages, public_url=settings.public_url)] if secure else []),
         Middleware(OpenPaths),
         Middleware(HeadAsGet),
-        Middleware(BodyLimit, largest=_LARGEST_BODY),
+        Middleware(BodyLimit, largest=_LARGEST_BODY, pages=True),
     ]
     app = Application(
         title="Ostiary",

@@ -2,12 +2,13 @@
 
 import http.client
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
+from tests.front_channel import assert_html
 from tests.support.process import ServerProcess, running_server, settings_on
 from tests.support.world import REDIRECT_URI, World, mcp_headers
 
@@ -161,6 +162,41 @@ def test_a_body_that_is_too_long_gets_413_and_the_connection_survives(
         assert connection.sock is first
     finally:
         connection.close()
+
+
+BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
+@pytest.mark.parametrize("path", ["/login", "/authorize", "/account/security/password", "/consent/request_x"])
+async def test_hdr_8_a_person_whose_form_is_too_long_reads_a_page(
+    world: World, path: str, chunked: bool
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(TOO_LONG // 10_000):
+            yield b"x" * 10_000
+
+    headers = {"content-type": "application/x-www-form-urlencoded", "accept": BROWSER}
+    browser = await world.signed_in_browser()
+    answer = await browser.post(path, headers=headers, content=pieces() if chunked else b"x" * TOO_LONG)
+    assert_html(answer, 413)
+    assert "larger than this server takes" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        pytest.param("/oauth/token", BROWSER, id="an endpoint for machines, whoever asks"),
+        pytest.param("/oauth/register", BROWSER, id="registration, whoever asks"),
+        pytest.param("/login", "*/*", id="a page, but no browser asks"),
+    ],
+)
+async def test_hdr_8_a_machine_whose_body_is_too_long_reads_json(
+    world: World, path: str, accept: str
+) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded", "accept": accept}
+    answer = await world.http.post(path, headers=headers, content=b"x" * TOO_LONG)
+    assert (answer.status_code, answer.json()["error"]) == (413, "invalid_request")
 
 
 async def test_hdr_8_a_call_that_is_too_long_is_refused(world: World) -> None:

@@ -2,12 +2,13 @@
 
 from urllib.parse import quote
 
+from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.oauth.errors import ContentTooLarge, TemporarilyUnavailable
 from app.resource_server.cross_origin import open_to_browsers
-from app.routers.errors import oauth_error_response
+from app.routers.errors import PageError, oauth_error_response, page_error_response, wants_page
 from app.routers.metrics import count_refusal
 
 # What browser clients (the Inspector, web chats) call from their own origin. Everything else is pages with cookies,
@@ -31,19 +32,30 @@ class PublicPath:
         await self._app(scope, receive, send)
 
 
+_FORM_TOO_LARGE = PageError(
+    "That is too much",
+    "The form was larger than this server takes, so nothing was done.",
+    status=413,
+    who="You can, by sending less.",
+    advice="Go back, and shorten what you filled in.",
+)
+
+
 class _BodyTooLarge(Exception):
     """No `OAuthError`, so that nothing on the way takes it for a malformed form."""
 
 
 class BodyLimit:
-    """Refuses a body that is announced as too large, or turns out to be, in JSON.
+    """Refuses a body that is announced as too large, or turns out to be: in JSON, or where there are `pages`, with one
+    for whoever filled in a form.
 
     The limits of Starlette and of the MCP SDK answer with plain text.
     """
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
+    def __init__(self, app: ASGIApp, largest: int, *, pages: bool = False) -> None:
         self._app = app
         self._largest = largest
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +79,12 @@ class BodyLimit:
         except _BodyTooLarge:
             # Raised while the body is read, which is before anything is answered.
             count_refusal("any", "content_too_large")
-            answer = oauth_error_response(ContentTooLarge("The request body is too large."))
+            request = Request(scope)
+            answer = (
+                page_error_response(request, _FORM_TOO_LARGE)
+                if self._pages and wants_page(request)
+                else oauth_error_response(ContentTooLarge("The request body is too large."))
+            )
             await answer(scope, receive, send)
 
 
