@@ -272,6 +272,17 @@ async def test_adm_11_whoever_takes_it_along_is_on_record(world: World, operator
     assert (event.user_id, event.reason) == (carol["id"], "csv")
 
 
+async def test_who_asks_for_the_headers_alone_took_nothing_along(
+    world: World, operator: httpx2.AsyncClient
+) -> None:
+    told, taken = await operator.head(f"{PATH}/file"), await operator.get(f"{PATH}/file")
+    assert told.status_code == 200
+    assert told.text == ""
+    for name in ("content-type", "content-disposition", "content-security-policy", "cache-control"):
+        assert told.headers[name] == taken.headers[name]
+    assert len(await events(world, Wanted(event="audit.exported"))) == 1
+
+
 async def test_adm_6_no_secret_of_a_flow_is_in_it(world: World, operator: httpx2.AsyncClient) -> None:
     tokens = await world.tokens(await world.register())
     answer = await operator.get(f"{PATH}/file", params={"format": "jsonl"})

@@ -16,6 +16,7 @@ from app.routers.metrics import count_refusal
 _OPEN_PATHS = ("/.well-known/", "/oauth/", "/mcp/.well-known/")
 # What watches over the server asks inside, without TLS.
 WATCHED = {"/healthz", "/readyz", "/metrics"}
+_HEAD = "app.head"
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -108,9 +109,14 @@ class HeadAsGet:
             await send(message)
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            await self._app({**scope, "method": "GET"}, receive, send_without_body)
+            await self._app({**scope, "method": "GET", _HEAD: True}, receive, send_without_body)
         else:
             await self._app(scope, receive, send)
+
+
+def asks_for_headers_only(request: Request) -> bool:
+    """Whether HEAD came as GET: what a GET hands out is not handed out."""
+    return _HEAD in request.scope
 
 
 class OpenPaths:

@@ -13,6 +13,7 @@ from app.audit import AuditEvent, Wanted, after_day, record, search_events
 from app.authorization_server import store as clients
 from app.database import Transaction
 from app.routers.dependencies import ServicesDep, TransactionDep
+from app.routers.middleware import asks_for_headers_only
 from app.routers.pages.admin.answers import bad_address, page_context
 from app.routers.pages.admin.clients import client_page
 from app.routers.pages.admin.event_files import FORMATS, event_file
@@ -76,14 +77,17 @@ async def send_file(http: Request, tx: TransactionDep, services: ServicesDep, pe
     _place(query)  # where the page begins means nothing to a file, but what is no place is refused here too
     wanted = await _wanted(tx, query)
     kind = event_file(query.get("format", FORMATS[0]))
-    await record(tx, "audit.exported", person.origin, reason=kind.name, user_id=person.id)
+    handed_out = not asks_for_headers_only(http)
+    if handed_out:
+        await record(tx, "audit.exported", person.origin, reason=kind.name, user_id=person.id)
     name = f"ostiary-audit-{person.origin.now:%Y%m%d-%H%M%S}.{kind.name}"
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Cache-Control": "no-store",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
-    return StreamingResponse(kind.lines(services.database, wanted), 200, headers, kind.media_type)
+    lines = kind.lines(services.database, wanted) if handed_out else ()
+    return StreamingResponse(lines, 200, headers, kind.media_type)
 
 
 async def _wanted(tx: Transaction, query: Mapping[str, str]) -> Wanted:
