@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.routers.description import described
 from app.routers.middleware import WATCHED, too_busy
+from app.routers.observation import Observer
+from app.settings_parts import AccessLog
 
 
 class Application(FastAPI):
@@ -23,6 +26,23 @@ class Application(FastAPI):
     # How many requests of this process may run at once, open streams among them, and how many do.
     requests_at_once: int = 1000
     running: int = 0
+    # Who sees every request, and what tells who really sent it; both by `watch`.
+    _observer: Observer
+    _proxied: ProxyHeadersMiddleware
+    _prefix: str
+
+    def watch(self, trusted_proxies: Sequence[str], access_log: AccessLog, prefix: str) -> None:
+        """See every request.
+
+        Args:
+            trusted_proxies: whose headers about the client and the request are believed.
+            access_log: which requests are logged.
+            prefix: the path of `PUBLIC_URL`, which the paths of protected endpoints may begin with.
+        """
+        serve: Any = self._serve
+        self._proxied = ProxyHeadersMiddleware(serve, trusted_hosts=list(trusted_proxies))
+        self._observer = Observer(access_log, self._proxied.trusted_hosts.__contains__)
+        self._prefix = prefix
 
     def openapi(self) -> dict[str, Any]:
         """FastAPI's description, completed once."""
@@ -31,19 +51,28 @@ class Application(FastAPI):
         return self.openapi_schema
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self.answer_headers]
-            await send(message)
-
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        path: str = scope["path"]
+        protected = path.rstrip("/").removeprefix(self._prefix) if path in self.mcp_endpoints else None
+        with self._observer.begin(scope, protected) as observed:
+            added = [*self.answer_headers, (b"x-request-id", observed.seen.request_id.encode())]
+
+            async def send_observed(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    observed.answered(message)
+                    message["headers"] = [*message["headers"], *added]
+                await send(message)
+
+            await self._proxied(cast("Any", scope), cast("Any", receive), cast("Any", send_observed))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self.mcp_endpoints.get(scope["path"]) or super().__call__
         if self.running >= self.requests_at_once and scope["path"] not in WATCHED:
             endpoint = too_busy
         self.running += 1
         try:
-            await endpoint(scope, receive, send_with_headers)
+            await endpoint(scope, receive, send)
         finally:
             self.running -= 1

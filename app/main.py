@@ -3,9 +3,8 @@
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app import __version__
+from app import __version__, logs
 from app.accounts.passwords import HashCost
 from app.application import Application
 from app.authorization_server.document_fetcher import Egress
@@ -23,6 +22,7 @@ from app.routers import (
     token,
     userinfo,
 )
+from app.routers.endpoints import NoteEndpoint, templates_of
 from app.routers.errors import install_error_handlers
 from app.routers.middleware import (
     BodyLimit,
@@ -96,6 +96,8 @@ def create_app(
     # Without settings this is the only application of its process, as uvicorn's workers start it.
     whole_process = settings is None
     settings = settings or load_settings()
+    if whole_process:
+        logs.configure(settings.log_level, settings.log_format)
     runtime = Runtime(
         settings, clock or SystemClock(), egress or Egress(), hash_cost or HashCost(), whole_process
     )
@@ -103,11 +105,11 @@ def create_app(
     secure = settings.public_url.startswith("https://")
     middleware = [
         *([Middleware(PublicPath, prefix=prefix)] if prefix else []),
-        Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
         *([Middleware(NoPlainPages, public_url=settings.public_url)] if secure else []),
         Middleware(OpenPaths),
         Middleware(HeadAsGet),
         Middleware(BodyLimit, largest=_LARGEST_BODY, pages=True),
+        Middleware(NoteEndpoint),
     ]
     app = Application(
         title="Ostiary",
@@ -117,13 +119,17 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # What it would tell others of a request has the query in it; spans of ours have not.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    app.watch(settings.trusted_proxies, settings.access_log, prefix)
     app.answer_headers = answer_headers(secure)
     app.requests_at_once = settings.requests_at_once
     app.state.templates = make_templates(prefix)
     app.mount("/static", StaticFiles(directory=STATIC))
     for module in _ROUTERS:
         app.include_router(module.router)
+    app.state.route_templates = templates_of(app)
     install_error_handlers(app)
     install_sign_in_first(app)
     return app

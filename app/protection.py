@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, cast
 
 from starlette.types import ASGIApp
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.authorization_server.policy import Resource
 from app.authorization_server.proof_of_possession import nonces_of
@@ -84,7 +82,7 @@ class Protection:
             services.tallies.count("call", path)
             self.uses.note(grant_id, source)
 
-        guard = BearerGuard(
+        return BearerGuard(
             endpoint,
             verifier,
             Challenges(
@@ -101,11 +99,6 @@ class Protection:
             used,
             ResourceRefusals(services.database, services.clock, path).note,
         )
-        # These endpoints stand in front of the application's middleware, and want to know who calls as well.
-        proxied: Any = ProxyHeadersMiddleware(
-            cast("Any", guard), trusted_hosts=list(settings.trusted_proxies)
-        )
-        return cast("ASGIApp", proxied)
 
     def _possession_check(self, resource: Resource) -> PossessionCheck | None:
         services = self.services

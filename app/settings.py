@@ -16,7 +16,10 @@ from app.oauth.credentials import mint_secret_key
 from app.oauth.features import Feature
 from app.oauth.uris import InvalidURI, canonical_url, is_loopback
 from app.settings_parts import (
+    AccessLog,
     IssuerSetting,
+    LogFormat,
+    LogLevel,
     ProviderSetting,
     RedirectScheme,
     ResourceSetting,
@@ -83,6 +86,9 @@ class Settings(BaseSettings):
     hooks: str | None = None
     features_off: Annotated[tuple[str, ...], NoDecode] = ()
     database_pool_size: int = Field(default=10, ge=1, le=200)
+    log_format: LogFormat | None = None
+    log_level: LogLevel = "info"
+    access_log: AccessLog = "quiet"
 
     @field_validator(
         *("trusted_proxies", "shared_egress", "allowed_origins", "redirect_schemes"),
@@ -92,6 +98,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("log_format", "log_level", "access_log", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("trusted_proxies", "shared_egress")
     @classmethod

@@ -9,6 +9,10 @@ from app.oauth.errors import InvalidScope
 from app.oauth.scopes import CATALOGUE, SERVER_SCOPES, parse_scope
 from app.oauth.uris import InvalidURI, canonical_url, check_private_use_scheme, is_loopback
 
+LogFormat = Literal["pretty", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+AccessLog = Literal["all", "quiet", "off"]
+
 _PATH = re.compile(r"/mcp(?:/[A-Za-z0-9][A-Za-z0-9._~-]*)*\Z")
 
 

@@ -10,7 +10,7 @@ import typer
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import migrations
+from app import logs, migrations
 from app.accounts import people, store
 from app.accounts.passwords import Passwords
 from app.audit import Origin
@@ -25,15 +25,6 @@ from app.mcp_server.endpoint import NotAServer, load_server
 from app.oauth.credentials import Keys, mint_password
 from app.settings import Settings, make_private_directory, sqlite_path
 
-_LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"level": "WARNING", "handlers": ["stderr"]},
-    "loggers": {"app": {"level": "INFO"}},
-}
-
 
 def migrate() -> None:
     """Bring the database's schema to the newest revision."""
@@ -45,6 +36,7 @@ def migrate() -> None:
 def serve() -> None:
     """Migrate, create the first admin if there is none, and serve."""
     settings = settings_or_refuse()
+    logs.configure(settings.log_level, settings.log_format)
     _check_port(settings)
     with _one_sentence():
         for server in (settings.mcp_server, *(entry.server for entry in settings.resources if entry.server)):
@@ -63,7 +55,7 @@ def serve() -> None:
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        log_config=_LOGGING,
+        log_config=None,
         http=LimitedConnection,
         # There are none; an upgrade is answered as if nobody had asked for it.
         ws="none",

@@ -18,7 +18,8 @@ from app.oauth.dpop import DPOP, Presented, read_presented
 from app.oauth.errors import InvalidRequest, InvalidToken, OAuthError
 from app.oauth.features import Feature
 from app.oauth.parameters import Parameters, parse_parameters
-from app.routers.errors import PageError, endpoint_of
+from app.routers.endpoints import endpoint_of
+from app.routers.errors import PageError
 from app.routers.services import Services
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}

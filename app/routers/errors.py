@@ -5,6 +5,7 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from app.database import DatabaseUnavailable
@@ -23,6 +24,8 @@ from app.oauth.errors import (
     TemporarilyUnavailable,
     UseDPoPNonce,
 )
+from app.routers.endpoints import endpoint_of
+from app.routers.observation import CLIENT_WENT_AWAY
 from app.routers.pages.render import render_page
 from app.routers.services import Services
 
@@ -182,6 +185,11 @@ async def _invalid(request: Request, _error: RequestValidationError) -> Response
     return await _refused(request, InvalidRequest("A parameter of the request is malformed."))
 
 
+async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
+    """The client hung up before it had sent everything. Nobody reads this answer, and nothing broke."""
+    return Response(status_code=CLIENT_WENT_AWAY)
+
+
 async def _broken(request: Request, error: Exception) -> Response:
     reference = mint_reference()
     failure = ServerError(f"The server made a mistake; its reference is {reference}.")
@@ -197,6 +205,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.exception_handler(DatabaseUnavailable)(_unavailable)
     app.exception_handler(HTTPException)(_not_served)
     app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(ClientDisconnect)(_gone)
     app.exception_handler(Exception)(_broken)
 
 
@@ -215,9 +224,3 @@ def _not_found(request: Request) -> Response:
         404,
         {"Cache-Control": "no-store"},
     )
-
-
-def endpoint_of(request: Request) -> str:
-    """The route's template, which comes from a fixed set; never the path, in which anything can stand."""
-    route = request.scope.get("route")
-    return getattr(route, "path", "none")

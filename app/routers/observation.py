@@ -1,0 +1,125 @@
+"""What is seen of every request: its id, to which endpoint it came, how it was answered and how long that took.
+
+Each request to `/mcp` pays for this, so it is a few look-ups, and a line in the log only where somebody reads it.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+from starlette.types import Message, Scope
+
+from app.oauth.credentials import mint_id
+from app.settings_parts import AccessLog
+
+log = logging.getLogger("app.access")
+SEEN = "ostiary.seen"
+NO_ROUTE = "none"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_WELL_FORMED = re.compile(rb"[A-Za-z0-9._=-]{8,128}\Z")
+# Asked for all the time, by machines and with each page.
+_REGULAR = frozenset({"/healthz", "/readyz", "/metrics", "/static"})
+CLIENT_WENT_AWAY = 499  # as proxies log it; nobody is answered with it
+
+
+@dataclass(slots=True)
+class Seen:
+    """One request.
+
+    `endpoint` is a route's template or the path of a protected resource, `method` one of those known, or `other`;
+    `protected` tells that it is the latter.
+    """
+
+    request_id: str
+    method: str
+    endpoint: str = NO_ROUTE
+    protected: bool = False
+    status: int = 0
+
+
+class Observer:
+    """Sees requests come and go.
+
+    Args:
+        access_log: which of them are logged: `all`, those that tell something (`quiet`), or none (`off`).
+        trusts: whether the `X-Request-Id` of this address is taken over.
+    """
+
+    def __init__(self, access_log: AccessLog, trusts: Callable[[str], bool]) -> None:
+        self._access_log = access_log
+        self._trusts = trusts
+
+    def request_id_for(self, scope: Scope) -> str:
+        """The id that a trusted proxy gave the request, if it is one; else a new one.
+
+        To be asked before anyone believes what the proxy says of the client.
+        """
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                client = scope.get("client")
+                if _WELL_FORMED.match(value) and client and self._trusts(client[0]):
+                    given: str = value.decode("ascii")
+                    return given
+                break
+        return mint_id("")
+
+    def begin(self, scope: Scope, protected: str | None) -> "Observed":
+        """A request came; `protected` is the path of the protected resource that it is for, if it is for one."""
+        method = scope["method"]
+        seen = Seen(self.request_id_for(scope), method if method in _METHODS else "other")
+        if protected is not None:
+            seen.endpoint, seen.protected = protected, True
+        scope[SEEN] = seen
+        return Observed(self, scope, seen)
+
+    def ended(self, seen: Seen, scope: Scope, seconds: float) -> None:
+        """A request was answered to its end, or its client went away."""
+        if self._access_log == "off" or (self._access_log == "quiet" and _is_regular(seen)):
+            return
+        client = scope.get("client")
+        log.log(
+            logging.WARNING if seen.status >= 500 else logging.INFO,
+            "request",
+            extra={
+                "method": seen.method,
+                "endpoint": seen.endpoint,
+                "status": seen.status,
+                "ms": round(seconds * 1000, 1),
+                "client": client[0] if client else "unknown",
+            },
+        )
+
+
+class Observed:
+    """One request while it is served, for the `with` block around that."""
+
+    __slots__ = ("_began", "_observer", "_scope", "_tokens", "seen")
+
+    def __init__(self, observer: Observer, scope: Scope, seen: Seen) -> None:
+        self._observer = observer
+        self._scope = scope
+        self.seen = seen
+
+    def __enter__(self) -> "Observed":
+        self._tokens = structlog.contextvars.bind_contextvars(request_id=self.seen.request_id)
+        self._began = perf_counter()
+        return self
+
+    def answered(self, message: Message) -> None:
+        """The answer begins."""
+        self.seen.status = message["status"]
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        seen = self.seen
+        if not seen.status:
+            seen.status = 500 if isinstance(error, Exception) else CLIENT_WENT_AWAY
+        self._observer.ended(seen, self._scope, perf_counter() - self._began)
+        structlog.contextvars.reset_contextvars(**self._tokens)
+
+
+def _is_regular(seen: Seen) -> bool:
+    """Whether nobody misses the line: what is called, is counted and on record elsewhere."""
+    return seen.status < 400 and (seen.protected or seen.endpoint in _REGULAR)
