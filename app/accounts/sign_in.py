@@ -13,6 +13,8 @@ from app.oauth.credentials import SESSION, Keys, TokenHash, mint
 
 IDLE = timedelta(hours=12)
 ABSOLUTE = timedelta(days=7)
+# How far apart the two requests of a double click may arrive.
+_SENT_TWICE = timedelta(seconds=10)
 _TOUCH_EVERY = timedelta(minutes=1)
 
 
@@ -62,6 +64,7 @@ async def start_session(
     user_agent: str | None,
     at: datetime,
     methods: Sequence[str],
+    session_id: str | None = None,
 ) -> str:
     """Sign a browser in under a new session id, which only the cookie knows; returns that id.
 
@@ -69,8 +72,9 @@ async def start_session(
         device: names the browser, which this person is known to use from now on.
         at: the time of the sign-in that apps are told.
         methods: how the person showed who they are (RFC 8176).
+        session_id: one that was derived, where the same form may be sent twice; it is good for one session.
     """
-    session_id = mint(SESSION)
+    session_id = session_id or mint(SESSION)
     session = Session(
         id_hash=keys.hash(session_id),
         user_id=user.id,
@@ -106,6 +110,17 @@ async def find_signed_in(
     if touch and now >= session.last_seen_at + _TOUCH_EVERY:
         await store.touch_session(tx, session.id_hash, now)
     return SignedIn(user, session.id_hash, session.created_at, tuple(session.methods.split()))
+
+
+async def find_just_started(
+    tx: Transaction, keys: Keys, session_ids: Sequence[str], now: datetime
+) -> str | None:
+    """Which of these ids a session was started with a moment ago; None when it ended, or is older."""
+    for session_id in session_ids:
+        found = await store.find_session(tx, keys.hashes(session_id))
+        if found and now < found[0].expires_at - ABSOLUTE + _SENT_TWICE and found[1].disabled_at is None:
+            return session_id
+    return None
 
 
 async def renew_session(

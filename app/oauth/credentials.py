@@ -105,6 +105,7 @@ class Keys:
         self._token_keys = [self._derive(root, "token-hash") for root in self._roots]
         self._successor_keys = [self._derive(root, "refresh-successor") for root in self._roots]
         self._code_keys = [self._derive(root, "authorization-code") for root in self._roots]
+        self._session_keys = [self._derive(root, "session") for root in self._roots]
         self._form_keys = [self._derive(root, "form") for root in self._roots]
 
     @staticmethod
@@ -141,6 +142,14 @@ class Keys:
         """
         message = f"{grant_id}|{generation}|{presented}".encode()
         return [REFRESH_TOKEN + _text(key, message) for key in self._successor_keys]
+
+    def sessions(self, *binding: str) -> list[str]:
+        """The session id that a form leads to which has all of this in it; the present key's first.
+
+        Deriving it lets a form that was sent twice have one answer, although only hashes are stored.
+        """
+        message = "\x00".join(binding).encode()
+        return [SESSION + _text(key, message) for key in self._session_keys]
 
     def form_token(self, *binding: str) -> str:
         """The CSRF token of a form, bound to the browser's cookie and to what the form decides."""

@@ -1,24 +1,26 @@
 """The second step of a sign-in: a code, a recovery code or a passkey after the password."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from app.accounts import one_time_codes, passkeys, recovery_codes, second_factor, store
 from app.accounts.passkeys import Ceremony, Purpose
 from app.accounts.records import PendingSignIn, User
 from app.accounts.second_factor import MULTIPLE, Factors, TooManyTries
+from app.accounts.sign_in import find_just_started
 from app.audit import Origin, record
 from app.database import Transaction
 from app.oauth.errors import AccessDenied
 from app.oauth.parameters import Parameters
-from app.routers.browser import Browser, BrowserDep, forged
+from app.routers.browser import Browser, BrowserDep, forged, set_session
 from app.routers.dependencies import OriginDep, ServicesDep, TransactionDep
 from app.routers.errors import PageError
 from app.routers.pages.forms import PageFormDep, field_of
-from app.routers.pages.next_step import NextStep, find_next_step
+from app.routers.pages.next_step import PARAMETERS, NextStep, find_next_step
 from app.routers.pages.passkey_forms import passkey_request, relying_party
 from app.routers.pages.render import render_page
 from app.routers.pages.signing_in import complete_sign_in
@@ -27,6 +29,7 @@ from app.routers.services import Services
 router = APIRouter(tags=["pages"])
 _PATH = "/login/second"
 _RETRY_AFTER = 1800
+_FIELDS = ("sign_in", "code", "recovery_code", "credential")
 _WRONG_CODE = "That code is not right, or was used before. Each code of the app works once."
 _WRONG_PASSKEY = "That passkey is not one of yours here. Use another way."
 _USED_UP = "That was wrong too often. Sign in again to go on."
@@ -56,12 +59,20 @@ async def finish(
     origin: OriginDep,
     tx: TransactionDep,
 ) -> Response:
-    """Check the second factor. A try is counted before it is made; what was right ends the waiting."""
+    """Check the second factor. A try is counted before it is made; what was right ends the waiting, and the second
+    request of a double click has the answer of the first.
+    """
     sign_in = field_of(form, "sign_in")
     token = field_of(form, "csrf_token")
     if not services.keys.form_token_matches(token, "second-factor", browser.id, sign_in):
         raise forged()
-    pending, user = await _find(tx, services, browser, sign_in, origin)
+    session_ids = services.keys.sessions(browser.id, *(field_of(form, name) for name in _FIELDS))
+    try:
+        pending, user = await _find(tx, services, browser, sign_in, origin)
+    except PageError:
+        if again := await _answer_again(tx, services, browser, form, session_ids, origin):
+            return again
+        raise
     known_as = browser.id if await store.knows_device(tx, user.id, browser.hashes(services.keys)) else None
 
     async def refuse(reason: str, error: str, status: int) -> Response:
@@ -82,7 +93,9 @@ async def finish(
         await second_factor.count_try(tx, pending)
         method = await _take(tx, services, browser, user, form, origin)
     except TooManyTries:
-        return await refuse("tries_used_up", _USED_UP, 403)
+        # Others at the same sign-in may have been right meanwhile, with the same form.
+        again = await _answer_again(tx, services, browser, form, session_ids, origin)
+        return again or await refuse("tries_used_up", _USED_UP, 403)
     except passkeys.Refused as error:
         return await refuse(error.reason, _WRONG_PASSKEY, 401)
     if method is None:
@@ -90,8 +103,33 @@ async def finish(
     await second_factor.finish(tx, pending)
     methods = [*pending.methods.split(), method, MULTIPLE]
     step = await _next_step(tx, services, browser, pending)
-    response = await complete_sign_in(tx, http, services, browser, origin, user, methods, step)
+    response = await complete_sign_in(
+        tx, http, services, browser, origin, user, methods, step, session_ids[0]
+    )
     await services.limits.forget_second_factor_tries(user.id, known_as)
+    return response
+
+
+async def _answer_again(
+    tx: Transaction,
+    services: Services,
+    browser: Browser,
+    form: Parameters,
+    session_ids: Sequence[str],
+    origin: Origin,
+) -> Response | None:
+    """The answer that this very form had a moment ago in this browser; None when it was not right, or is long over.
+
+    Codes can't be guessed here either: what is asked about one sign-in is counted.
+    """
+    if not await services.limits.may_try_second_factor(field_of(form, "sign_in"), browser.id):
+        return None
+    session_id = await find_just_started(tx, services.keys, session_ids, origin.now)
+    if session_id is None:
+        return None
+    step = await find_next_step(tx, services, browser, {name: field_of(form, name) for name in PARAMETERS})
+    response = RedirectResponse(services.address.path(step.path), 303, {"Cache-Control": "no-store"})
+    set_session(response, services, session_id)
     return response
 
 
@@ -161,6 +199,7 @@ async def _page(
         "path": _PATH,
         "csrf_token": services.keys.form_token("second-factor", browser.id, sign_in),
         "sign_in": sign_in,
+        "fields": step.fields,
         "client_name": step.waiting.client.display_name if step.waiting else None,
         "user": {"username": user.username, "name": user.name},
         "codes": factors.authenticator is not None,

@@ -24,6 +24,7 @@ async def complete_sign_in(
     user: User,
     methods: Sequence[str],
     step: NextStep,
+    session_id: str | None = None,
 ) -> Response:
     """Sign this browser in under a new session id and send it on. The caller commits before the answer leaves.
 
@@ -33,6 +34,7 @@ async def complete_sign_in(
     Args:
         methods: how the person showed who they are (RFC 8176): `pwd`, `otp`, `hwk`, `fed`, … `mfa` among them means
             that no further factor is needed.
+        session_id: see `start_session`.
     """
     if await second_factor.is_awaited(tx, user.id, methods):
         pending = await second_factor.begin(tx, services.keys, user, browser.id, methods, step.query, origin)
@@ -49,6 +51,7 @@ async def complete_sign_in(
         http.headers.get("user-agent"),
         step.demand.time_of_sign_in(origin.now),
         methods,
+        session_id,
     )
     everyone = services.second_factor is second_factor.SecondFactor.EVERYONE
     incomplete = everyone and second_factor.MULTIPLE not in methods
