@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import parse_qsl, quote, unquote
 
 from fastapi import Depends, Request
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from app.routers.dependencies import ServicesDep
 from app.routers.errors import PageError
 from app.routers.services import PublicAddress, Services
 
+_AN_HOUR = 3600
 _A_YEAR = 365 * 24 * 3600
 
 
@@ -62,6 +64,21 @@ def remember_browser(response: Response, services: Services, browser: Browser) -
 def set_session(response: Response, services: Services, session_id: str) -> None:
     """Sign the browser in."""
     _set_cookie(response, services.address, "session", session_id, int(ABSOLUTE.total_seconds()))
+
+
+def keep_next_step(response: Response, services: Services, query: str) -> None:
+    """Let the browser keep what comes next while a letter is on its way: an hour, or not any more when `query` is
+    empty. It stands in no letter, so nobody sends anybody anywhere by having one written.
+    """
+    _set_cookie(response, services.address, "next", quote(query, safe=""), _AN_HOUR if query else 0)
+
+
+def kept_next_step(request: Request, services: Services) -> dict[str, str]:
+    """What the browser kept, as parameters of the sign-in page. Anything may stand there, so they are read as those
+    are.
+    """
+    kept = request.cookies.get(cookie_name(services.address, "next"), "")
+    return dict(parse_qsl(unquote(kept)))
 
 
 def clear_session(response: Response, services: Services) -> None:

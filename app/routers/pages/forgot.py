@@ -17,11 +17,13 @@ from app.accounts.links import Purpose
 from app.audit import Origin, record
 from app.dispatch import Dispatch
 from app.mail import Letter, NotSent
-from app.routers.browser import Browser, BrowserDep, forged, remember_browser
+from app.routers.browser import Browser, BrowserDep, forged, keep_next_step, remember_browser
 from app.routers.dependencies import OriginDep, ServicesDep
 from app.routers.metrics import count_refusal
 from app.routers.pages.forms import PageFormDep, field_of
 from app.routers.pages.link import link_url
+from app.routers.pages.next_step import PARAMETERS, NextStep, find_next_step
+from app.routers.pages.onward import OnwardDep
 from app.routers.pages.render import render_page
 from app.routers.services import Services
 
@@ -51,9 +53,11 @@ DispatchDep = Annotated[Dispatch, Depends(get_dispatch)]
 
 
 @router.get("/forgot")
-async def show(http: Request, services: ServicesDep, browser: BrowserDep, _dispatch: DispatchDep) -> Response:
+async def show(
+    http: Request, services: ServicesDep, browser: BrowserDep, onward: OnwardDep, _dispatch: DispatchDep
+) -> Response:
     """Ask for the name or the address."""
-    return _page(http, services, browser)
+    return _page(http, services, browser, onward)
 
 
 @router.post("/forgot")
@@ -69,16 +73,22 @@ async def ask(
     token = field_of(form, "csrf_token")
     if browser.is_new or not services.keys.form_token_matches(token, "forgot", browser.id):
         raise forged()
+    async with services.database.reading() as tx:
+        fields = {name: field_of(form, name) for name in PARAMETERS}
+        onward = await find_next_step(tx, services, browser, fields)
     typed = field_of(form, "who").strip()[:_LONGEST]
     if not typed:
-        return _page(http, services, browser, error="Type your username or your e-mail address.", status=422)
+        error = "Type your username or your e-mail address."
+        return _page(http, services, browser, onward, error=error, status=422)
     allowed = await services.limits.may_ask_for_link(origin.source)
     if not (allowed and dispatch.begin(lambda: _write(services, dispatch, typed, origin))):
         count_refusal(_PATH, "too_many_letters")
-        page = _page(http, services, browser, error=_SLOW_DOWN, status=429)
+        page = _page(http, services, browser, onward, error=_SLOW_DOWN, status=429)
         page.headers["Retry-After"] = str(_RETRY_AFTER)
         return page
-    return render_page(http, "forgot_sent.html", {})
+    page = render_page(http, "forgot_sent.html", {"back": _sign_in_path(onward)})
+    keep_next_step(page, services, onward.query)
+    return page
 
 
 async def _write(services: Services, dispatch: Dispatch, typed: str, origin: Origin) -> None:
@@ -113,10 +123,22 @@ async def _write(services: Services, dispatch: Dispatch, typed: str, origin: Ori
             log.info("Whoever asked for a new password got no letter")
 
 
+def _sign_in_path(onward: NextStep) -> str:
+    return f"/login?{onward.query}" if onward.query else "/login"
+
+
 def _page(
-    http: Request, services: Services, browser: Browser, *, error: str | None = None, status: int = 200
+    http: Request,
+    services: Services,
+    browser: Browser,
+    onward: NextStep,
+    *,
+    error: str | None = None,
+    status: int = 200,
 ) -> Response:
     context = {
+        "fields": onward.fields,
+        "back": _sign_in_path(onward),
         "action": services.address.path(_PATH),
         "csrf_token": services.keys.form_token("forgot", browser.id),
         "error": error,

@@ -16,11 +16,20 @@ from app.audit import Origin
 from app.authorization_server.revocation import revoke_user
 from app.oauth.errors import AccessDenied, TooManyRequests
 from app.oauth.parameters import Parameters
-from app.routers.browser import Browser, BrowserDep, forged, me_of, remember_browser, signed_in
+from app.routers.browser import (
+    Browser,
+    BrowserDep,
+    forged,
+    keep_next_step,
+    kept_next_step,
+    me_of,
+    remember_browser,
+    signed_in,
+)
 from app.routers.dependencies import OriginDep, ServicesDep, record_refusal
 from app.routers.errors import PageError, page_error_response
 from app.routers.pages.forms import UnreferredFormDep, field_of
-from app.routers.pages.next_step import NextStep
+from app.routers.pages.next_step import find_next_step
 from app.routers.pages.render import render_page
 from app.routers.pages.signing_in import complete_sign_in
 from app.routers.pages.words import moment
@@ -106,7 +115,10 @@ async def _set_password(
         _, user = await links.set_password(tx, services.keys, token, hashed, origin)
         if field_of(form, "disconnect"):
             await revoke_user(tx, services.policy, user.id, "password_reset", origin)
-        return await complete_sign_in(tx, http, services, browser, origin, user, ["pwd"], NextStep())
+        step = await find_next_step(tx, services, browser, kept_next_step(http, services))
+        response = await complete_sign_in(tx, http, services, browser, origin, user, ["pwd"], step)
+    keep_next_step(response, services, "")
+    return response
 
 
 async def _confirm(http: Request, services: Services, token: str, origin: Origin) -> Response:

@@ -191,7 +191,9 @@ def sign_in_page(
         "expects_another": view.expects_another,
         "device": step.device,
         "onward_url": services.address.path(step.path) if step.path != "/" and view.may_go_on else None,
-        "forgot_url": services.address.path("/forgot") if services.dispatch else None,
+        "forgot_url": services.address.path("/forgot" + (f"?{step.query}" if step.query else ""))
+        if services.dispatch
+        else None,
         "error": error,
         "retry_after": _RETRY_AFTER if status == 429 else None,
         "user": current.user if current else None,
