@@ -1,0 +1,207 @@
+"""Real proxies, as the examples under `deploy/` configure them, on free ports of this machine and with our own CA."""
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support.process import ROOT, ServerProcess, free_port, settings_on
+
+DEPLOY = ROOT / "deploy"
+SECONDS_TO_START = 20.0
+# Where the examples say that the replicas listen.
+REPLICAS = ("127.0.0.1:8001", "127.0.0.1:8002")
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate for localhost, and whom a client has to trust for it."""
+
+    certificate: Path
+    key: Path
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """What a client's connections are checked with: this authority and nobody else."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
+
+def make_authority(folder: Path) -> Authority:
+    """A certificate that vouches for itself, as on the first day of a new installation."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    authority = Authority(folder / "localhost.pem", folder / "localhost.key")
+    authority.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    authority.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return authority
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Two replicas behind a proxy."""
+
+    public_url: str
+    plain_port: int | None
+    trust: ssl.SSLContext
+    replicas: tuple[ServerProcess, ServerProcess]
+    database_url: str
+
+
+def program(name: str) -> str:
+    """Where a proxy is installed; a test that needs it is left out where it is not, and says why."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/local/bin")
+    if found is None:
+        pytest.skip(f"{name} is not installed: install the package {name} of your system.")
+    return found
+
+
+def replaced(text: str, changes: dict[str, str]) -> str:
+    """An example with other words in some places, each of which it must have."""
+    for old, new in changes.items():
+        assert old in text, f"the example does not say {old}"
+        text = text.replace(old, new)
+    return text
+
+
+def nginx(
+    example: Path, folder: Path, authority: Authority, ports: tuple[int, int], to: list[str]
+) -> list[str]:
+    """Write the configuration; the command that starts it. `ports` are those of TLS and of plain HTTP."""
+    text = example.read_text()
+    host = "mcp.example.com" if "mcp.example.com" in text else "example.com"
+    changes = {
+        "listen 443 ssl http2;": f"listen 127.0.0.1:{ports[0]} ssl http2;",
+        f"ssl_certificate /etc/ssl/{host}.pem;": f"ssl_certificate {authority.certificate};",
+        f"ssl_certificate_key /etc/ssl/private/{host}.key;": f"ssl_certificate_key {authority.key};",
+        f"server_name {host};": "server_name localhost;",
+        **dict(zip(REPLICAS, to, strict=True)),
+    }
+    if "listen 80;" in text:
+        changes |= {"listen 80;": f"listen 127.0.0.1:{ports[1]};"}
+    (folder / "ostiary.conf").write_text(replaced(text, changes))
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log stderr warn;\n"
+        # What a test wrote belongs to whoever runs it.
+        + ("user root;\n" if os.geteuid() == 0 else "")
+        + f"events {{ worker_connections 512; }}\nhttp {{\naccess_log off;\n{temporary}"
+        f"include {folder}/ostiary.conf;\n}}\n"
+    )
+    return [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
+
+
+def caddy(
+    example: Path, folder: Path, authority: Authority, ports: tuple[int, int], to: list[str]
+) -> list[str]:
+    """The same for Caddy, which is kept from asking anyone for certificates."""
+    text = example.read_text()
+    host = "mcp.example.com" if "mcp.example.com" in text else "example.com"
+    changes = {
+        f"\n{host} {{": f"\nhttps://localhost:{ports[0]} {{\n\ttls {authority.certificate} {authority.key}",
+        **dict(zip(REPLICAS, to, strict=True)),
+    }
+    options = f"{{\n\tadmin off\n\thttp_port {ports[1]}\n\thttps_port {ports[0]}\n}}\n"
+    file = folder / "Caddyfile"
+    file.write_text(options + replaced(text, changes))
+    return [program("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
+
+
+EXAMPLES = {
+    "nginx": (nginx, "nginx/ostiary.conf", ""),
+    "nginx-prefix": (nginx, "nginx/prefix.conf", "/ostiary"),
+    "caddy": (caddy, "caddy/Caddyfile", ""),
+    "caddy-prefix": (caddy, "caddy/prefix.Caddyfile", "/ostiary"),
+}
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+    raise AssertionError(f"nothing listens on {port}:\n{log.read_text()}")
+
+
+@contextmanager
+def running_behind(name: str, folder: Path, database_url: str, **settings: str) -> Iterator[Behind]:
+    """Two replicas on an empty database, behind the proxy of this example."""
+    make, example, prefix = EXAMPLES[name]
+    authority = make_authority(folder)
+    ports = (free_port(), free_port())
+    public_url = f"https://localhost:{ports[0]}{prefix}"
+    shared = {
+        **settings_on(database_url),
+        "PUBLIC_URL": public_url,
+        "TRUSTED_PROXIES": "127.0.0.1",
+        **settings,
+    }
+    replica_ports = (free_port(), free_port())
+    to = [f"127.0.0.1:{port}" for port in replica_ports]
+    command = make(DEPLOY / example, folder, authority, ports, to)
+    with ExitStack() as stack:
+        replicas = (
+            ServerProcess(folder, shared, replica_ports[0]),
+            ServerProcess(folder, shared, replica_ports[1]),
+        )
+        for replica in replicas:
+            stack.callback(replica.end)
+        for replica in replicas:
+            replica.wait_until_listening()
+        log = folder / "proxy.log"
+        environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "XDG_DATA_HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder),
+        }
+        with log.open("wb") as output:
+            proxy = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        stack.callback(_end, proxy)
+        _wait_until_listening(proxy, ports[0], log)
+        # Caddy's plain port redirects for every host; the example of a path has none for nginx.
+        plain = None if name == "nginx-prefix" else ports[1]
+        yield Behind(public_url, plain, authority.trust, replicas, database_url)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
