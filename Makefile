@@ -9,7 +9,7 @@ SOURCES := $(wildcard app tests interop bench migrations)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format interop bench migrate constraints clean
+.PHONY: help run test check format docs interop bench migrate constraints clean
 
 help: ## Show this help
 	@echo "Usage: make TARGET [ARGS=...] [PYTHON=/path/to/python]"
@@ -36,6 +36,10 @@ format: $(VENV)/.installed-dev ## Rewrite sources and templates in the house sty
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 	@$(BIN)/djlint templates --quiet --reformat
+
+docs: $(VENV)/.installed-test ## Build the documentation into build/docs; a warning is an error
+	@$(BIN)/python -m sphinx -q -E -W --keep-going -b html -d build/doctrees docs build/docs
+	@echo "Open build/docs/index.html"
 
 interop: $(VENV)/.installed-test ## Run real MCP and OAuth clients against a real server
 	@$(BIN)/python -m pytest interop $(ARGS)
