@@ -141,14 +141,21 @@ async def get_fresh_person(tx: TransactionDep, person: AnyPersonDep) -> Person:
     Raises:
         SignInFirst: it was longer ago, or before there was a second factor.
     """
-    current = person.signed_in
-    page = person.page or "/account/security"
-    if await is_awaited(tx, person.id, current.methods):
+    await check_recent(tx, person, person.page or "/account/security")
+    return person
+
+
+async def check_recent(tx: Transaction, person: Person, page: str) -> None:
+    """See that the sign-in is recent, and with the second factor that the person has; afterwards `page` is to come.
+
+    Raises:
+        SignInFirst: it was longer ago, or before there was a second factor.
+    """
+    if await is_awaited(tx, person.id, person.signed_in.methods):
         # The sign-in may be recent, but is from before there was a second factor: another one asks for it.
         raise SignInFirst(page, anew=True)
-    if person.origin.now > current.since + RECENT:
+    if person.origin.now > person.signed_in.since + RECENT:
         raise SignInFirst(page, fresh=True)
-    return person
 
 
 FreshPersonDep = Annotated[Person, Depends(get_fresh_person)]

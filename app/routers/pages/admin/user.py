@@ -20,7 +20,7 @@ from app.routers.pages.admin.queries import is_storable, read_query
 from app.routers.pages.admin.timeline import steps_of
 from app.routers.pages.admin.users import ONE, PATH
 from app.routers.pages.forms import PageFormDep, field_of
-from app.routers.pages.guards import OperatorDep, Person, ViewerDep
+from app.routers.pages.guards import OperatorDep, Person, ViewerDep, check_recent
 from app.routers.pages.lists import Column, link
 from app.routers.pages.render import render_page
 
@@ -96,11 +96,13 @@ async def sign_out(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -
 
 @router.post("/users/rights")
 async def change_rights(tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
-    """Make someone an administrator, an auditor, or neither (ADM-10)."""
+    """Make someone an administrator, an auditor, or neither (ADM-10). To give a right needs a recent sign-in."""
     right = _RIGHTS.get(field_of(form, "right"))
     if right is None:
         raise bad_address("There is no such right.")
     is_admin, is_auditor = right
+    if is_admin or is_auditor:
+        await check_recent(tx, person, f"{ONE}?id={id_of(form)}")
     change = rights.set_rights(tx, id_of(form), person.origin, is_admin=is_admin, is_auditor=is_auditor)
     return _back(person, await _may(change))
 

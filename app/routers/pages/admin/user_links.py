@@ -11,8 +11,9 @@ from app.routers.dependencies import TransactionDep
 from app.routers.pages.admin.answers import refused
 from app.routers.pages.admin.link_pages import link_page, send_page
 from app.routers.pages.admin.user import find_user, id_of
+from app.routers.pages.admin.users import ONE
 from app.routers.pages.forms import PageFormDep
-from app.routers.pages.guards import OperatorDep, Person
+from app.routers.pages.guards import OperatorDep, Person, check_recent
 
 router = APIRouter()
 
@@ -43,9 +44,12 @@ async def _issue(
 
     Raises:
         PageError: it is the operator's own account, or one that is disabled.
+        SignInFirst: it is another operator's, as whom the link lets its holder in, and the sign-in is not recent.
     """
     if user.id == person.id:
         raise refused("You change your own password under “How you sign in”.", "own_account")
+    if user.is_admin or user.is_auditor:
+        await check_recent(tx, person, f"{ONE}?id={user.id}")
     purpose = links.needed_by(user)
     try:
         return purpose, await links.issue(tx, person.services.keys, user, purpose, person.origin, email=email)

@@ -15,7 +15,7 @@ from app.routers.pages.admin.answers import page_context
 from app.routers.pages.admin.link_pages import link_page, send_page
 from app.routers.pages.admin.queries import PAGE, read_query
 from app.routers.pages.forms import PageFormDep, field_of
-from app.routers.pages.guards import OperatorDep, Person, ViewerDep
+from app.routers.pages.guards import OperatorDep, Person, ViewerDep, check_recent
 from app.routers.pages.lists import Choice, Column, Pages, fresh_link, link
 from app.routers.pages.render import render_page
 
@@ -64,7 +64,9 @@ async def show_users(http: Request, tx: TransactionDep, person: ViewerDep) -> Re
 
 @router.post("/users/create")
 async def create(http: Request, tx: TransactionDep, person: OperatorDep, form: PageFormDep) -> Response:
-    """Make an account with a first password, or with an invitation to choose one; either is shown once."""
+    """Make an account with a first password, or with an invitation to choose one; either is shown once. One with
+    rights needs a recent sign-in: whoever has it is an operator too.
+    """
     new = {name: field_of(form, name).strip() for name in ("username", "name", "email", "right")}
     context = {
         **page_context(person, "users"),
@@ -84,6 +86,8 @@ async def create(http: Request, tx: TransactionDep, person: OperatorDep, form: P
         is_admin=new["right"] == "admin",
         is_auditor=new["right"] == "auditor",
     )
+    if wanted.is_admin or wanted.is_auditor:
+        await check_recent(tx, person, PATH)
     try:
         made = await create_user(tx, person.services.passwords, wanted, person.origin)
     except Refused as error:
