@@ -13,6 +13,7 @@ from app import migrations
 from tests.support.databases import Databases
 from tests.support.internet import Internet, running_internet
 from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.troubled_server import TroubledServer, certified, running_troubled
 from tests.support.world import World, running_world
 
 
@@ -104,3 +105,17 @@ async def internet() -> AsyncIterator[Internet]:
     """A little internet with a good metadata document at `URL`."""
     async with running_internet() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def troubled_listening() -> Iterator[TroubledServer]:
+    """The same port and certificate for a whole file."""
+    with running_troubled(certified("mcp.example")) as server:
+        yield server
+
+
+@pytest.fixture
+def troubled(troubled_listening: TroubledServer) -> TroubledServer:
+    """An MCP server that is well, until a test breaks it."""
+    vars(troubled_listening).update(vars(TroubledServer(port=troubled_listening.port)))
+    return troubled_listening

@@ -52,6 +52,12 @@ def test_every_command_is_documented(group: str) -> None:
     assert [name for name in commands if f"{name}" not in row] == []
 
 
+def test_every_command_without_a_group_is_documented() -> None:
+    commands = get_command(cli).commands  # type: ignore[attr-defined]
+    rows = "".join(line.split(" | ")[0] for line in README.splitlines() if line.startswith("| `"))
+    assert [name for name in commands if f"`{name}" not in rows] == []
+
+
 def test_the_hooks_of_the_readme_are_hooks() -> None:
     """The operator's module as it stands there is loaded as one."""
     [code] = [

@@ -11,6 +11,7 @@ from app.cli import (
     audit,
     client_creation,
     clients,
+    doctor,
     grants,
     initial_access_tokens,
     keys,
@@ -31,6 +32,7 @@ cli.command()(serve.serve)
 cli.command()(serve.migrate)
 cli.command()(purge.purge)
 cli.command()(audit.audit)
+cli.command()(doctor.doctor)
 cli.add_typer(users.commands, name="users")
 users.commands.command("invite")(user_links.invite)
 users.commands.command("reset-link")(user_links.reset_link)
