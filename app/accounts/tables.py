@@ -33,6 +33,8 @@ users = sa.Table(
     ),
     comment="People who may sign in",
 )
+# People are looked for by their address in lower case: by whoever forgot the password, and by providers.
+sa.Index("ix_users_email", sa.func.lower(users.c.email))
 
 sessions = sa.Table(
     "sessions",
