@@ -26,6 +26,8 @@ class Application(FastAPI):
     # How many requests of this process may run at once, open streams among them, and how many do.
     requests_at_once: int = 1000
     running: int = 0
+    # Whether this process is about to end: what it serves, it serves to the end, but nobody is to send it more.
+    stopping: bool = False
     # Who sees every request, and what tells who really sent it; both by `watch`.
     _observer: Observer
     _proxied: ProxyHeadersMiddleware

@@ -6,6 +6,7 @@ and a head without end would fill the memory. uvicorn leaves both to the proxy.
 
 import json
 from asyncio import TimerHandle, Transport
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -77,6 +78,8 @@ class LimitedConnection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Told once, when the server begins to end: answer what is asked, then close."""
         self._ending = True
+        app: Any = self.config.loaded_app
+        app.stopping = True
         if self._answering:
             super().shutdown()
         else:

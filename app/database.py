@@ -105,10 +105,12 @@ class Database:
     Args:
         url: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
         pool_size: most connections of this process.
+        missed: told of each transaction for which there was no connection, or none any more.
     """
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
+    def __init__(self, url: str, pool_size: int = 10, missed: Callable[[], None] = lambda: None) -> None:
         self.url = url
+        self._missed = missed
         self.is_sqlite = url.startswith("sqlite")
         self.listeners: dict[str, list[Callable[[Any], None]]] = {}
         options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 5}
@@ -131,7 +133,7 @@ class Database:
             DatabaseUnavailable: no connection, or it broke.
         """
         answer: Exception | None = None
-        with _translated_errors():
+        with _translated_errors(self._missed):
             async with self.engine.connect() as connection, connection.begin():
                 transaction = Transaction(connection, self.listeners)
                 try:
@@ -149,16 +151,21 @@ class Database:
         Raises:
             DatabaseUnavailable: no connection, or it broke.
         """
-        with _translated_errors():
+        with _translated_errors(self._missed):
             async with self.engine.connect() as connection:
                 if self.is_sqlite:
                     await connection.execution_options(sqlite_begin="DEFERRED")
                 yield Transaction(connection, self.listeners)
 
-    def describe_connections(self) -> str:
-        """How many of its connections this process uses at the moment, in words."""
+    def count_connections(self) -> tuple[int, int]:
+        """How many of its connections this process uses at the moment, and how many it may."""
         pool: Any = self.engine.pool
-        return f"{pool.checkedout()} of {pool.size()} in use"
+        return pool.checkedout(), pool.size()
+
+    def describe_connections(self) -> str:
+        """The same in words."""
+        in_use, most = self.count_connections()
+        return f"{in_use} of {most} in use"
 
     async def close(self) -> None:
         """Close every connection."""
@@ -192,7 +199,10 @@ async def undisturbed(work: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 class _translated_errors:  # noqa: N801 - a context manager that reads like a function
-    """Turn what the drivers raise when the database is away into `DatabaseUnavailable`."""
+    """Turn what the drivers raise when the database is away into `DatabaseUnavailable`, and tell of it."""
+
+    def __init__(self, missed: Callable[[], None]) -> None:
+        self._missed = missed
 
     def __enter__(self) -> None:
         return None
@@ -201,6 +211,7 @@ class _translated_errors:  # noqa: N801 - a context manager that reads like a fu
         if isinstance(error, exc.DBAPIError) and not _means_unavailable(error):
             return
         if isinstance(error, exc.DBAPIError | exc.TimeoutError | OSError):
+            self._missed()
             raise DatabaseUnavailable(type(error).__name__) from error
 
 

@@ -68,9 +68,18 @@ class Purging:
     Args:
         database, policy, clock: whose leftovers, what keeps how long, and what time it is.
         every: seconds between two rounds.
+        purged: told what each round that came to its end removed, by kind, and when that was in seconds since 1970.
     """
 
-    def __init__(self, database: Database, policy: Policy, clock: Clock, every: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        clock: Clock,
+        every: float,
+        purged: Callable[[Mapping[str, int], float], None] = lambda _removed, _at: None,
+    ) -> None:
+        self._purged = purged
         self._database = database
         self._policy = policy
         self._clock = clock
@@ -88,6 +97,7 @@ class Purging:
                 # Whatever it was, the next round begins.
                 log.exception("The purge failed")
             else:
+                self._purged(removed, self._clock.now().timestamp())
                 if removed:
                     log.info("Purged %s", ", ".join(f"{n} {kind}" for kind, n in removed.items()))
 

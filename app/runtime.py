@@ -26,9 +26,12 @@ from app.oauth.credentials import Keys
 from app.protection import Protection, servers_of
 from app.purge import Purging
 from app.resource_server.revocations import Revocations
+from app.routers import metrics
 from app.routers.counting import Counting
 from app.routers.failures import Reporter
+from app.routers.gauges import Gauges
 from app.routers.limits import Limits
+from app.routers.readiness import Readiness
 from app.routers.services import PublicAddress, Services
 from app.settings import Settings
 from app.tallies import Tallies
@@ -58,13 +61,15 @@ class Runtime:
         """Start everything, and stop it in the opposite order."""
         settings = self.settings
         async with AsyncExitStack() as stack:
-            database = Database(settings.database_url, settings.database_pool_size)
+            database = Database(
+                settings.database_url, settings.database_pool_size, metrics.connections_missed.inc
+            )
             stack.push_async_callback(database.close)
             keys = Keys(settings.secret_key, settings.secret_key_previous)
-            passwords = Passwords(self.hash_cost)
+            passwords = Passwords(self.hash_cost, metrics.password_seconds.observe)
             stack.callback(passwords.close)
             hooks = load_hooks(settings.hooks)
-            tallies = Tallies(database, self.clock)
+            tallies = Tallies(database, self.clock, metrics.count)
             client_documents = ClientDocuments(database, self.policy, self.fetcher, hooks, tallies)
             stack.push_async_callback(client_documents.close)
             key_sets = KeySets(self.fetcher)
@@ -95,6 +100,10 @@ class Runtime:
             revocations = app.state.revocations = await self._follow_news(stack, services)
             uses = app.state.grant_uses = GrantUses(database, self.clock)
             _keep_books(stack, uses, tallies)
+            app.state.readiness = Readiness(services, revocations, app)
+            stack.push_async_callback(app.state.readiness.close)
+            gauges = app.state.gauges = Gauges(services, revocations, (uses, tallies), app)
+            stack.push_async_callback(_cancel, [asyncio.create_task(gauges.run())])
             self._keep_house(stack, database)
             protection = Protection(settings, services, revocations, uses)
             app.mcp_endpoints = await protection.open(stack)
@@ -102,12 +111,13 @@ class Runtime:
                 # What was loaded until now stays; the collector need not look at it again (p99 of calls).
                 gc.freeze()
             yield
+            app.stopping = True
             app.mcp_endpoints = {}
 
     def _keep_house(self, stack: AsyncExitStack, database: Database) -> None:
         """Remove what is over; nobody waits for it."""
         if every := self.settings.purge_seconds:
-            purging = Purging(database, self.policy, self.clock, every)
+            purging = Purging(database, self.policy, self.clock, every, metrics.note_purge)
             stack.push_async_callback(_cancel, [asyncio.create_task(purging.run())])
 
     async def _open_dispatch(self, stack: AsyncExitStack, database: Database) -> Dispatch | None:

@@ -28,6 +28,7 @@ from app.settings_parts import (
 )
 
 _SHORTEST_SECRET = 32
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 # Parameters of a PostgreSQL URL: those that asyncpg takes, and those that it does well without.
 _UNDERSTOOD = {"ssl", "host", "port", "target_session_attrs", "prepared_statement_cache_size"}
 _NOT_NEEDED = {"channel_binding", "connect_timeout", "application_name", "gssencmode"}
@@ -265,6 +266,16 @@ def load_settings() -> Settings:
             "SECRET_KEY is required when PUBLIC_URL is not on loopback: at least 32 random bytes."
         )
     return settings.model_copy(update={"secret_key": _own_secret_key()})
+
+
+def shared_metrics() -> str | None:
+    """Where the worker processes of one server keep their metrics, as `prometheus_client` calls it; None for one."""
+    return os.environ.get(_METRICS)
+
+
+def share_metrics(directory: str) -> None:
+    """Let the processes that are started from now on keep their metrics there."""
+    os.environ[_METRICS] = directory
 
 
 def make_private_directory(directory: Path) -> None:

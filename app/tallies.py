@@ -4,7 +4,7 @@ A count costs a look-up in a dictionary; what was counted is written every few s
 as much, on which nothing depends.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -47,13 +47,20 @@ class Tallies(WrittenLater):
 
     what = "counts"
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        counted: Callable[[Kind, str], None] = lambda _kind, _label: None,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._counted = counted
         self._counts: dict[_Key, int] = {}
 
     def count(self, kind: Kind, label: str) -> None:
         """Count one more. Labels come from fixed sets; should there be very many, the rest is counted together."""
+        self._counted(kind, label)
         hour = self._clock.now().replace(minute=0, second=0, microsecond=0)
         self._add((hour, kind, label[:_LONGEST_LABEL]), 1)
 

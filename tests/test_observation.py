@@ -213,7 +213,7 @@ async def test_refusals_are_on_record_under_the_whole_route(world: World) -> Non
     assert refused.status_code == 403
     assert (await world.last_refusal())["event"] == "refused /admin/users"
     counted = (await world.http.get("/metrics")).text
-    assert 'ostiary_refusals_total{endpoint="/admin/users",error="access_denied"}' in counted
+    assert 'ostiary_refusals_total{endpoint="/admin/users",error="access_denied",' in counted
 
 
 async def test_refusals_are_counted_under_the_whole_route(world: World) -> None:

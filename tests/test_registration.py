@@ -19,7 +19,7 @@ REDIRECT = "invalid_redirect_uri"
 async def records(world: World) -> float:
     """How many audit events and counted refusals there are."""
     metrics = (await world.http.get("/metrics")).text
-    counted = [float(line.rpartition(" ")[2]) for line in metrics.splitlines() if "_total{" in line]
+    counted = [float(line.rpartition(" ")[2]) for line in metrics.splitlines() if "refusals_total{" in line]
     audited: int = (await world.rows("SELECT count(*) AS n FROM audit_events"))[0]["n"]
     return sum(counted) + audited
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,7 @@ from app.database import Database, DatabaseUnavailable
 from app.hooks import InvalidHooks, load_hooks
 from app.mcp_server.endpoint import NotAServer, load_server
 from app.oauth.credentials import Keys, mint_password
-from app.settings import Settings, make_private_directory, sqlite_path
+from app.settings import Settings, make_private_directory, share_metrics, shared_metrics, sqlite_path
 
 
 def migrate() -> None:
@@ -45,6 +46,11 @@ def serve() -> None:
         _migrate(settings)
         password = asyncio.run(_prepare(settings))
     _greet(settings, password)
+    with _shared_metrics(settings):
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
     uvicorn.run(
         "app.main:create_app",
         factory=True,
@@ -126,6 +132,24 @@ def _greet(settings: Settings, admin: tuple[str, str | None] | None) -> None:
         "  Try it         npx @modelcontextprotocol/inspector --web --transport http"
         f" --server-url {settings.resource}\n"
     )
+
+
+@contextmanager
+def _shared_metrics(settings: Settings) -> Iterator[None]:
+    """A place where the workers of one server count together, if there are several and the operator named none."""
+    if settings.workers == 1 or shared_metrics():
+        yield
+        return
+    try:
+        directory = tempfile.TemporaryDirectory(prefix="ostiary-metrics-")
+    except OSError:
+        refuse(
+            "WORKERS above 1 asks for a directory for temporary files that can be written to (TMPDIR), where the"
+            " workers count together for /metrics."
+        )
+    with directory as name:
+        share_metrics(name)
+        yield
 
 
 @contextmanager

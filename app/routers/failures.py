@@ -17,7 +17,7 @@ class Reporter:
 
     def count(self, endpoint: str, error: str, reason: str | None = None) -> None:
         """Count a refusal; what names it comes from fixed sets, never from the request."""
-        count_refusal(endpoint, error)
+        count_refusal(endpoint, error, reason)
         self._tallies.count("refusal", f"{endpoint}: {reason or error}")
 
     async def report(self, failure: Failure) -> ErrorChanges:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.types import Message, Scope
 
 from app.oauth.credentials import mint_id
+from app.routers import metrics
 from app.settings_parts import AccessLog
 
 log = logging.getLogger("app.access")
@@ -38,6 +40,8 @@ class Seen:
     endpoint: str = NO_ROUTE
     protected: bool = False
     status: int = 0
+    # Seconds until the answer began.
+    waited: float | None = None
 
 
 class Observer:
@@ -51,6 +55,8 @@ class Observer:
     def __init__(self, access_log: AccessLog, trusts: Callable[[str], bool]) -> None:
         self._access_log = access_log
         self._trusts = trusts
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._timers: dict[str, Histogram] = {}
 
     def request_id_for(self, scope: Scope) -> str:
         """The id that a trusted proxy gave the request, if it is one; else a new one.
@@ -75,8 +81,20 @@ class Observer:
         scope[SEEN] = seen
         return Observed(self, scope, seen)
 
+    def _count(self, seen: Seen) -> None:
+        key = (seen.method, seen.endpoint, seen.status)
+        if (counter := self._counters.get(key)) is None:
+            # Looked up once: each call of /mcp would pay for it.
+            counter = self._counters[key] = metrics.requests.labels(*key)
+        counter.inc()
+        if seen.waited is not None:
+            if (timer := self._timers.get(seen.endpoint)) is None:
+                timer = self._timers[seen.endpoint] = metrics.request_seconds.labels(seen.endpoint)
+            timer.observe(seen.waited)
+
     def ended(self, seen: Seen, scope: Scope, seconds: float) -> None:
         """A request was answered to its end, or its client went away."""
+        self._count(seen)
         if self._access_log == "off" or (self._access_log == "quiet" and _is_regular(seen)):
             return
         client = scope.get("client")
@@ -111,6 +129,7 @@ class Observed:
     def answered(self, message: Message) -> None:
         """The answer begins."""
         self.seen.status = message["status"]
+        self.seen.waited = perf_counter() - self._began
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         seen = self.seen

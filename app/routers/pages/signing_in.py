@@ -10,6 +10,7 @@ from app.accounts.records import User
 from app.accounts.sign_in import start_session
 from app.audit import Origin
 from app.database import Transaction
+from app.routers import metrics
 from app.routers.browser import Browser, set_session
 from app.routers.pages.next_step import NextStep
 from app.routers.services import Services
@@ -53,6 +54,7 @@ async def complete_sign_in(
         methods,
         session_id,
     )
+    metrics.sign_ins.labels("+".join(sorted(methods))).inc()
     everyone = services.second_factor is second_factor.SecondFactor.EVERYONE
     incomplete = everyone and second_factor.MULTIPLE not in methods
     response = _redirect(services, f"/account/security/start?{step.query}" if incomplete else step.path)
