@@ -23,13 +23,22 @@ from tests.support.process import ROOT, ServerProcess, environment, running_serv
 DOCS = ROOT / "docs"
 SECONDS_FOR_A_BLOCK = 120.0
 # Addresses on the pages that stand for the server.
-OURS = ("http://localhost:8000", "https://auth.example.com", "https://your-host")
+OURS = ("http://localhost:8000", "https://auth.example.com", "https://mcp.example.com", "https://your-host")
 _FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.S | re.M)
 _ASSIGNMENT = re.compile(r"[A-Z_]+=")
 # What a reader has in a module already where a page shows a part of it.
 _AROUND_A_PART = """from mcp.server.mcpserver import MCPServer
 from app.resource_server.identity import CurrentPrincipal, CurrentUser, requires
 mcp = MCPServer("part")
+"""
+_LOAD = """
+from app.hooks import load_hooks
+from app.mcp_server.endpoint import load_server
+from app.settings import load_settings
+settings = load_settings()
+for server in (settings.mcp_server, *(entry.server for entry in settings.resources if entry.server)):
+    load_server(server)
+load_hooks(settings.hooks)
 """
 # A page asks for something that is not there, or wrongly, only to show 401.
 _CURL = """#!/bin/sh
@@ -124,10 +133,11 @@ class Installation:
         path.write_text(block.text if named else _AROUND_A_PART + block.text)
         return self._run([sys.executable, str(path)])
 
-    def keep_settings(self, text: str) -> None:
-        """Append to `.env`, as a reader would."""
+    def keep_settings(self, text: str) -> subprocess.CompletedProcess[str]:
+        """Append to `.env`, as a reader would, and find what is named there as a start of the server would."""
         with (self.folder / ".env").open("a") as file:
             file.write(text)
+        return self._run([sys.executable, "-c", _LOAD])
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -189,11 +199,15 @@ async def populate(at: Installation) -> None:
             ],
         )
         tokens = await flow.tokens_of(http, browser, at.server, client)
-    listed = at.shell("ostiary grants list --json")
-    grants: list[dict[str, Any]] = json.loads(listed.stdout)
+    grants: list[dict[str, Any]] = json.loads(at.shell("ostiary grants list --json").stdout)
+    job = json.loads(
+        at.shell("ostiary clients create Job --grant-type client_credentials --scope mcp --json").stdout
+    )
     at.placeholders = {
         "CLIENT_ID": client["client_id"],
         "client_…": client["client_id"],
+        "CONFIDENTIAL_ID": job["client_id"],
+        "CONFIDENTIAL_SECRET": job["client_secret"],
         "GRANT_ID": grants[0]["id"],
         "ACCESS_TOKEN": tokens["access_token"],
         "REFERENCE": grants[0]["reference"],
