@@ -169,12 +169,23 @@ def verify(token: str, keys: Mapping[str, VerificationKey], token_type: str) -> 
     Raises:
         InvalidJWT: anything about the token is wrong.
     """
+    return verify_and_name_key(token, keys, token_type)[0]
+
+
+def verify_and_name_key(
+    token: str, keys: Mapping[str, VerificationKey], token_type: str
+) -> tuple[dict[str, Any], str]:
+    """The same, and the id of the key.
+
+    Raises:
+        InvalidJWT: anything about the token is wrong.
+    """
     try:
-        header = _unverified_header(token, token_type)
-        key = keys.get(str(header.get("kid")))
+        kid = str(_unverified_header(token, token_type).get("kid"))
+        key = keys.get(kid)
         if key is None:
             raise InvalidJWT("unknown kid")
-        return dict(jwt.decode(token, key.key, algorithms=[ALGORITHM]).claims)
+        return dict(jwt.decode(token, key.key, algorithms=[ALGORITHM]).claims), kid
     except _FAILURES as error:
         raise InvalidJWT(type(error).__name__) from error
 

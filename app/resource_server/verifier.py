@@ -97,7 +97,7 @@ class AccessTokenReader:
         self._resource = resource
         self._keys = keys
         self._catalogue = catalogue
-        self._remembered: OrderedDict[bytes, tuple[Caller, str | None]] = OrderedDict()
+        self._remembered: OrderedDict[bytes, tuple[Caller, str]] = OrderedDict()
 
     def read(self, token: str, now: datetime) -> Caller:
         """Whom this token speaks for, unless it was revoked.
@@ -109,7 +109,7 @@ class AccessTokenReader:
             raise InvalidToken("The access token is malformed.")
         # Only a digest is remembered: this memory holds nothing that could be used as a token.
         digest = hashlib.sha256(token.encode()).digest()
-        caller, kid = self._remembered.get(digest, (None, None))
+        caller, kid = self._remembered.get(digest, (None, ""))
         # A key that was withdrawn takes along what it signed, also what was verified while it was good.
         if caller is None or kid not in self._keys():
             self._remembered.pop(digest, None)
@@ -120,15 +120,14 @@ class AccessTokenReader:
             raise InvalidToken("The access token has expired.")
         return caller
 
-    def _remember(self, digest: bytes, caller: Caller, kid: str | None) -> None:
+    def _remember(self, digest: bytes, caller: Caller, kid: str) -> None:
         self._remembered[digest] = caller, kid
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    def _identify(self, token: str, now: datetime) -> tuple[Caller, str | None]:
+    def _identify(self, token: str, now: datetime) -> tuple[Caller, str]:
         try:
-            claims = jwt.verify(token, self._keys(), jwt.ACCESS_TOKEN_TYPE)
-            kid = jwt.read_unverified(token, (jwt.ACCESS_TOKEN_TYPE,), (jwt.ALGORITHM,)).kid
+            claims, kid = jwt.verify_and_name_key(token, self._keys(), jwt.ACCESS_TOKEN_TYPE)
         except jwt.InvalidJWT:
             raise UnknownToken from None
         if claims.get("iss") != self._issuer:
