@@ -73,6 +73,8 @@ def render_page(
         "X-Frame-Options": "DENY",
         # Same origin, not none: a browser then names our own origin when it posts a form, and only then.
         "Referrer-Policy": "same-origin",
+        # A client that opens these pages in a popup loses its hold on the window, and no page of somebody else's can
+        # steer one where a person decides; clients that wait for a popup (use-mcp) fall back to a redirect.
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
