@@ -14,7 +14,7 @@ from tests.front_channel import (
     no_effect,
     one_refusal_on_record,
 )
-from tests.support.world import CHALLENGE
+from tests.support.world import CHALLENGE, World, answer_of
 
 pytest_plugins = ["tests.standing"]
 
@@ -208,9 +208,40 @@ async def test_auz_22_a_posted_request_from_another_site_leads_to_the_question_o
             answer = await browser.post(
                 "/authorize", data=standing.world.authorization(client), headers=headers
             )
+            if answer.headers["location"].startswith("/authorize?"):
+                answer = await browser.get(answer.headers["location"], headers=headers)
         assert answer.status_code == 303
         assert answer.headers["location"].startswith(("/consent/", "/login"))
     assert await standing.world.rows("SELECT * FROM authorization_codes") == []
+
+
+async def test_auz_22_a_form_of_another_site_takes_nothing_from_the_browser(world: World) -> None:
+    """Browsers send it without our cookies (`SameSite=Lax`), and would take a new one."""
+    client, browser = await world.register(), await world.signed_in_browser()
+    waiting = await world.authorize(browser, client)
+    posted = await world.browser().post(
+        "/authorize",
+        data=world.authorization(client, scope="mcp", resource="http://localhost:8000/mcp", state="a b&c=ü"),
+        headers={"origin": "https://app.example", "sec-fetch-site": "cross-site"},
+    )
+    assert posted.status_code == 303
+    assert "set-cookie" not in posted.headers
+    # The step that the browser takes next is a navigation by GET, with its cookies.
+    asked = await browser.get(posted.headers["location"])
+    assert "set-cookie" not in asked.headers
+    for answer in (waiting, asked):
+        assert answer.headers["location"].startswith("/consent/")
+        decided = await world.decide(browser, answer.headers["location"])
+        assert answer_of(decided.headers["location"])["code"]
+    assert answer_of(decided.headers["location"])["state"] == "a b&c=ü"
+
+
+async def test_auz_22_what_fits_into_no_address_is_taken_as_it_comes(world: World) -> None:
+    browser, client = world.browser(), await world.register()
+    data = world.authorization(client, padding="x" * 8000)
+    asked = await browser.post("/authorize", data=data)
+    assert asked.headers["location"].startswith("/login?request=")
+    assert "Test App" in (await browser.get(asked.headers["location"])).text
 
 
 @pytest.mark.parametrize(

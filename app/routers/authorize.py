@@ -1,6 +1,7 @@
 """The authorization endpoint: checks the request, parks it, and sends the browser to sign in or to decide."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
@@ -26,6 +27,8 @@ from app.routers.services import Services
 
 router = APIRouter(tags=["pages"])
 # The answer carries the code in its address, which must not travel on as a referrer (RFC 9700 §4.2.4).
+# What proxies take at least as they come.
+_LONGEST_ADDRESS = 8000
 ANSWER_HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
@@ -93,6 +96,8 @@ async def authorize(
     tx: TransactionDep,
 ) -> Response:
     """Start an authorization (OAuth 2.1 §4.1.1); changes nothing but the list of waiting requests."""
+    if request.method == "POST" and browser.is_new and (again := _ask_again(services, parameters)):
+        return again
     policy = services.policy
     try:
         submission = await pushed_requests.recall(tx, services.keys, policy, parameters, origin.now)
@@ -138,6 +143,15 @@ async def authorize(
     response = RedirectResponse(services.address.path(where), 303, ANSWER_HEADERS)
     remember_browser(response, services, browser)
     return response
+
+
+def _ask_again(services: Services, parameters: Parameters) -> Response | None:
+    """To the same request by GET: a form of another site comes without our cookies (`SameSite=Lax`), which such a step
+    brings along. A new id for this browser would take from it what waits in other tabs. None for more than fits into
+    an address.
+    """
+    address = f"{services.address.path('/authorize')}?{urlencode(parameters.pairs())}"
+    return RedirectResponse(address, 303, ANSWER_HEADERS) if len(address) <= _LONGEST_ADDRESS else None
 
 
 def _without_bouncing(services: Services, target: ClientRedirect, error: OAuthError) -> PageError:
