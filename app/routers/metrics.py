@@ -100,8 +100,8 @@ def count(kind: str, label: str) -> None:
 
 
 def count_refusal(endpoint: str, error: str, reason: str | None = None) -> None:
-    """Count a refusal."""
-    reason = (reason or "")[:_LONGEST]
+    """Count a refusal; without a finer reason the error is the reason."""
+    reason = (reason or error)[:_LONGEST]
     if reason not in _reasons:
         if len(_reasons) >= _MOST_REASONS:
             reason = "other"
