@@ -5,12 +5,15 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -21,6 +24,7 @@ from tests.support.process import ROOT, ServerProcess, free_port, settings_on
 
 DEPLOY = ROOT / "deploy"
 SECONDS_TO_START = 20.0
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Where the examples say that the replicas listen.
 REPLICAS = ("127.0.0.1:8001", "127.0.0.1:8002")
 
@@ -72,8 +76,17 @@ class Behind:
     public_url: str
     plain_port: int | None
     trust: ssl.SSLContext
-    replicas: tuple[ServerProcess, ServerProcess]
+    replicas: list[ServerProcess]
     database_url: str
+
+    def replace(self, number: int, **how: Any) -> ServerProcess:
+        """Start another process where this replica was, once that has ended; it listens when this returns."""
+        old = self.replicas[number]
+        old.end()
+        new = ServerProcess(old.folder, old.settings, old.port, **how)
+        self.replicas[number] = new
+        new.wait_until_listening()
+        return new
 
 
 def program(name: str) -> str:
@@ -158,8 +171,12 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path
 
 
 @contextmanager
-def running_behind(name: str, folder: Path, database_url: str, **settings: str) -> Iterator[Behind]:
-    """Two replicas on an empty database, behind the proxy of this example."""
+def running_behind(
+    name: str, folder: Path, database_url: str, how: Mapping[str, Any] = NOTHING, **settings: str
+) -> Iterator[Behind]:
+    """Two replicas on a database, behind the proxy of this example; `how` they are started, if otherwise."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux has a whole network of loopback addresses, which these tests come from.")
     make, example, prefix = EXAMPLES[name]
     authority = make_authority(folder)
     ports = (free_port(), free_port())
@@ -174,12 +191,8 @@ def running_behind(name: str, folder: Path, database_url: str, **settings: str) 
     to = [f"127.0.0.1:{port}" for port in replica_ports]
     command = make(DEPLOY / example, folder, authority, ports, to)
     with ExitStack() as stack:
-        replicas = (
-            ServerProcess(folder, shared, replica_ports[0]),
-            ServerProcess(folder, shared, replica_ports[1]),
-        )
-        for replica in replicas:
-            stack.callback(replica.end)
+        replicas = [ServerProcess(folder, shared, port, **how) for port in replica_ports]
+        stack.callback(_end_all, replicas)
         for replica in replicas:
             replica.wait_until_listening()
         log = folder / "proxy.log"
@@ -196,6 +209,12 @@ def running_behind(name: str, folder: Path, database_url: str, **settings: str) 
         # Caddy's plain port redirects for every host; the example of a path has none for nginx.
         plain = None if name == "nginx-prefix" else ports[1]
         yield Behind(public_url, plain, authority.trust, replicas, database_url)
+
+
+def _end_all(replicas: list[ServerProcess]) -> None:
+    """Those that are there at the end: a test may have put others in their place."""
+    for replica in replicas:
+        replica.end()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

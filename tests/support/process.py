@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,11 +29,11 @@ def free_port() -> int:
         return port
 
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The machine's environment with these settings and nobody else's; the checkout is importable."""
+def environment(settings: Mapping[str, str], root: Path = ROOT) -> dict[str, str]:
+    """The machine's environment with these settings and nobody else's; the checkout at `root` is importable."""
     known = {name.upper() for name in Settings.model_fields}
     kept = {name: value for name, value in os.environ.items() if name.upper() not in known}
-    return {**kept, "PYTHONPATH": str(ROOT), **settings}
+    return {**kept, "PYTHONPATH": str(root), **settings}
 
 
 def run_command(
@@ -58,9 +58,18 @@ class ServerProcess:
     Args:
         folder: where it runs; its output is kept there, and no `.env` of anyone else is.
         settings: its environment; PORT is added, and PUBLIC_URL on that port unless it is given.
+        root: the checkout that it runs; another one for another release.
+        command: what runs it, after the interpreter.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str],
+        port: int | None = None,
+        root: Path = ROOT,
+        command: Sequence[str] = ("-m", "app", "serve"),
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         public_url = settings.get("PUBLIC_URL", f"http://localhost:{self.port}")
@@ -69,11 +78,12 @@ class ServerProcess:
         self.resource = f"{public_url}/mcp"
         self._out = folder / f"serve-{self.port}.out"
         self._err = folder / f"serve-{self.port}.err"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
+        # Whoever comes after another one on the same port writes on.
+        with self._out.open("ab") as out, self._err.open("ab") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
+                [sys.executable, *command],
                 cwd=folder,
-                env=environment(self.settings),
+                env=environment(self.settings, root),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

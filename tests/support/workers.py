@@ -3,7 +3,7 @@
 from xdist.scheduler import LoadFileScheduling
 
 # Real servers and a real browser, whose tests say how long something may take: they would wait for each other.
-ONE_AFTER_ANOTHER = ("tests/browser/", "tests/processes/", "tests/deploy/")
+ONE_AFTER_ANOTHER = ("tests/browser/", "tests/processes/", "tests/deploy/", "tests/faults/")
 
 
 class Workers(LoadFileScheduling):  # type: ignore[misc] # it publishes no types
