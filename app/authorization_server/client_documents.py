@@ -5,8 +5,8 @@ from collections import OrderedDict
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from app.audit import Origin, record
-from app.authorization_server import store
+from app.audit import Origin, record, record_clients_deleted
+from app.authorization_server import registration_store, store
 from app.authorization_server.approval import withdraw_approval
 from app.authorization_server.client_key_metadata import PRIVATE_KEY_JWT
 from app.authorization_server.client_metadata_document import read_document
@@ -32,6 +32,8 @@ _OLD = timedelta(days=1)
 # Between two readings that a token request asks for.
 _PAUSE = timedelta(seconds=10)
 _MOST_TRIED = 1000
+# More than one may go for a new one, after the cap was lowered.
+_SWEPT = 10
 
 
 class DocumentRefused(OAuthError):
@@ -50,6 +52,20 @@ class DocumentRefused(OAuthError):
         self.host = host_of(url) if url else ""
 
 
+class DocumentsFull(OAuthError):
+    """As many clients that nobody approved were described as this server keeps, and none of them may go yet."""
+
+    error = "temporarily_unavailable"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many apps came here for the first time just now; try again in a minute.",
+            reason="documents_full",
+            retry_after=60,
+        )
+
+
 class ClientDocuments:
     """The documents of this process's clients; what was read is kept in the database, for every process."""
 
@@ -61,7 +77,7 @@ class ClientDocuments:
         self._hooks = hooks
         self._policy = policy
         self._fetcher = fetcher
-        self._flights = Flights[DocumentRefused | None]()
+        self._flights = Flights[DocumentRefused | DocumentsFull | None]()
         self._tried: OrderedDict[str, datetime] = OrderedDict()
 
     async def needs_fetch(self, client_id: str, now: datetime) -> bool:
@@ -98,9 +114,11 @@ class ClientDocuments:
 
         Raises:
             DocumentRefused: it could not be read, or says something that is refused.
-            TooManyFetches.
+            TooManyFetches, DocumentsFull.
         """
         refused = await self._flights.join(url, origin.source, lambda: self._read(url, origin))
+        if isinstance(refused, DocumentsFull):
+            raise DocumentsFull
         if refused is not None:
             raise DocumentRefused(refused.words, reason=refused.reason or "", url=url)
 
@@ -157,7 +175,9 @@ class ClientDocuments:
         """Give up what is being read."""
         await self._flights.close()
 
-    async def _read(self, url: str, origin: Origin, *, again: bool = False) -> DocumentRefused | None:
+    async def _read(
+        self, url: str, origin: Origin, *, again: bool = False
+    ) -> DocumentRefused | DocumentsFull | None:
         async with self._database.reading() as tx:
             stored = await store.find_client(tx, url)
         if stored is not None and _is_fresh(stored, origin.now) and not again:
@@ -180,8 +200,11 @@ class ClientDocuments:
         except (InvalidClientMetadata, InvalidRedirectURI) as error:
             words = f"The app’s description can’t be used. {error.description}"
             return DocumentRefused(words, reason="document_invalid")
-        async with self._database.transaction() as tx:
-            is_new = await _keep(tx, client, origin)
+        try:
+            async with self._database.transaction() as tx:
+                is_new = await _keep(tx, client, self._policy, origin)
+        except DocumentsFull as error:
+            return error
         if is_new:
             self._tallies.count("registration", "document")
         return None
@@ -192,13 +215,17 @@ def _is_fresh(client: Client, now: datetime) -> bool:
     return client.document_withdrawn_at is None and until is not None and now < until
 
 
-async def _keep(tx: Transaction, client: Client, origin: Origin) -> bool:
+async def _keep(tx: Transaction, client: Client, policy: Policy, origin: Origin) -> bool:
     """Store what the document says; whether that is the first time. A client that came by other means meanwhile stays
     as it is.
+
+    Raises:
+        DocumentsFull.
     """
     await tx.lock(f"client {client.client_id}")
     stored = await store.find_client(tx, client.client_id)
     if stored is None:
+        await _make_room(tx, policy, origin)
         await store.add_client(tx, client)
         await record(tx, "client.described", origin, client_id=client.client_id)
     elif stored.is_document:
@@ -209,3 +236,23 @@ async def _keep(tx: Transaction, client: Client, origin: Origin) -> bool:
             await record(tx, "client.described", origin, reason="changed", client_id=client.client_id)
             await withdraw_approval(tx, client.client_id, origin, "changed")
     return stored is None
+
+
+async def _make_room(tx: Transaction, policy: Policy, origin: Origin) -> None:
+    """Keep the clients that nobody approved below the cap, as registrations are: anybody has as many addresses as they
+    like. The oldest one goes for the newest.
+
+    Raises:
+        DocumentsFull.
+    """
+    # One after another, so that no two of them see the same last place.
+    await tx.lock("documents")
+    cap = policy.registration_cap
+    too_many = await registration_store.count_unused_documents(tx, cap + _SWEPT) - cap + 1
+    if too_many <= 0:
+        return
+    read_before = origin.now - policy.registration_grace
+    gone = await registration_store.delete_oldest_documents(tx, read_before, origin.now, too_many)
+    await record_clients_deleted(tx, origin, "cap_reached", gone)
+    if not gone:
+        raise DocumentsFull

@@ -15,6 +15,13 @@ from app.authorization_server.tables import (
 )
 from app.database import Transaction
 
+_UNUSED_DOCUMENT = sa.and_(
+    clients.c.registration == "document",
+    clients.c.last_used_at.is_(None),
+    clients.c.disabled_at.is_(None),
+    clients.c.approved_at.is_(None),
+)
+
 
 async def count_never_used(tx: Transaction, limit: int) -> int:
     """How many registrations nobody ever used, counted up to a limit."""
@@ -33,17 +40,25 @@ async def delete_never_used(
     return await _delete(tx, useless, limit)
 
 
+async def count_unused_documents(tx: Transaction, limit: int) -> int:
+    """How many clients were described by a document that nobody ever used, counted up to a limit."""
+    found = sa.select(sa.literal(1)).where(_UNUSED_DOCUMENT).limit(limit).subquery()
+    return int((await tx.execute(sa.select(sa.func.count()).select_from(found))).scalar_one())
+
+
 async def delete_unused_documents(
     tx: Transaction, fetched_before: datetime, now: datetime, limit: int
 ) -> Sequence[str]:
     """Forget documents that were read once, for nothing; whoever comes with one again has it read again."""
-    useless = sa.and_(
-        clients.c.registration == "document",
-        clients.c.last_used_at.is_(None),
-        clients.c.disabled_at.is_(None),
-        clients.c.document_fetched_at < fetched_before,
-        *_idle(now),
-    )
+    useless = sa.and_(_UNUSED_DOCUMENT, clients.c.document_fetched_at < fetched_before, *_idle(now))
+    return await _delete(tx, useless, limit)
+
+
+async def delete_oldest_documents(
+    tx: Transaction, created_before: datetime, now: datetime, limit: int
+) -> Sequence[str]:
+    """The same of those that were read for the first time before an instant, however often since; the oldest first."""
+    useless = sa.and_(_UNUSED_DOCUMENT, clients.c.created_at < created_before, *_idle(now))
     return await _delete(tx, useless, limit)
 
 
