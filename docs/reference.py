@@ -21,6 +21,7 @@ from docutils import nodes
 from pydantic.fields import FieldInfo
 from pygments.lexers.shell import BashLexer
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from typer.main import get_command
 
@@ -28,7 +29,10 @@ from app.cli import cli
 from app.routers.description import OPERATIONS, Operation
 from app.settings import Settings
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+_INTO_PROJECT = re.compile(r"\[([^]]+)\]\(\.\./([\w./-]+)\)")
 _DEFAULTS_THAT_DEPEND = {
     "public_url": "`http://localhost:PORT`",
     "secret_key": "made in `./data/` on loopback; required elsewhere",
@@ -236,8 +240,17 @@ def _value(value: Any) -> str:
     return f"`{', '.join(value)}`" if isinstance(value, tuple) else f"`{value}`"
 
 
+def _plain(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Links to files of the project lead nowhere from the built pages: there they are plain text."""
+    for target in _INTO_PROJECT.findall(source[0]):
+        if not (ROOT / target[1]).exists():
+            log.warning("%s links to %s, which is not there", page, target[1])
+    source[0] = _INTO_PROJECT.sub(r"\1", source[0])
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Make the directives known."""
+    app.connect("source-read", _plain)
     app.add_directive("settings", SettingsDirective)
     app.add_directive("fields", FieldsDirective)
     app.add_directive("commands", CommandsDirective)
