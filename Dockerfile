@@ -8,7 +8,7 @@ RUN python -m venv /opt/venv
 # Dependencies change seldom, the application often: an empty package is enough to install them.
 COPY pyproject.toml constraints.txt LICENSE ./
 RUN mkdir app && touch app/__init__.py && \
-    /opt/venv/bin/pip install --quiet --constraint constraints.txt --editable .
+    /opt/venv/bin/pip install --quiet --constraint constraints.txt --editable '.[otel]'
 
 FROM python:3.13-slim
 # PYTHONUNBUFFERED: the first admin's password and the log appear at once.

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from fastapi import FastAPI
+from opentelemetry.trace import Tracer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -33,17 +34,24 @@ class Application(FastAPI):
     _proxied: ProxyHeadersMiddleware
     _prefix: str
 
-    def watch(self, trusted_proxies: Sequence[str], access_log: AccessLog, prefix: str) -> None:
+    def watch(
+        self,
+        trusted_proxies: Sequence[str],
+        access_log: AccessLog,
+        prefix: str,
+        tracer: Tracer | None = None,
+    ) -> None:
         """See every request.
 
         Args:
             trusted_proxies: whose headers about the client and the request are believed.
             access_log: which requests are logged.
             prefix: the path of `PUBLIC_URL`, which the paths of protected endpoints may begin with.
+            tracer: makes a span of each.
         """
         serve: Any = self._serve
         self._proxied = ProxyHeadersMiddleware(serve, trusted_hosts=list(trusted_proxies))
-        self._observer = Observer(access_log, self._proxied.trusted_hosts.__contains__)
+        self._observer = Observer(access_log, self._proxied.trusted_hosts.__contains__, tracer)
         self._prefix = prefix
 
     def openapi(self) -> dict[str, Any]:

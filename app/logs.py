@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import structlog
+from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.settings_parts import LogFormat, LogLevel
@@ -73,10 +74,20 @@ def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     return event
 
 
+def trace_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Name the trace and the span in which this is said, where there are any."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = trace.format_trace_id(span.trace_id)
+        event["span_id"] = trace.format_span_id(span.span_id)
+    return event
+
+
 def _shared() -> Sequence[Processor]:
     """What is known of every event, whoever wrote it."""
     return (
         structlog.contextvars.merge_contextvars,
+        trace_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),

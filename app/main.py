@@ -50,6 +50,7 @@ from app.routers.pages.guards import install_sign_in_first
 from app.routers.pages.render import STATIC, make_templates
 from app.runtime import Runtime
 from app.settings import Settings, load_settings
+from app.tracing import Tracing, tracing_from_environment
 
 _ROUTERS = (
     discovery,
@@ -84,6 +85,7 @@ def create_app(
     clock: Clock | None = None,
     egress: Egress | None = None,
     hash_cost: HashCost | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The whole application; the schema must be there already (`ostiary migrate`).
 
@@ -92,14 +94,16 @@ def create_app(
         clock: the machine's own when missing.
         egress: how documents and keys of others are reached; the machine's own resolver and network when missing.
         hash_cost: what hashing a password costs; what production takes when missing.
+        tracing: where traces go; in a process of its own, whereto the environment says.
     """
     # Without settings this is the only application of its process, as uvicorn's workers start it.
     whole_process = settings is None
     settings = settings or load_settings()
     if whole_process:
         logs.configure(settings.log_level, settings.log_format)
+        tracing = tracing or tracing_from_environment()
     runtime = Runtime(
-        settings, clock or SystemClock(), egress or Egress(), hash_cost or HashCost(), whole_process
+        settings, clock or SystemClock(), egress or Egress(), hash_cost or HashCost(), whole_process, tracing
     )
     prefix = settings.path_prefix
     secure = settings.public_url.startswith("https://")
@@ -122,7 +126,7 @@ def create_app(
         # What it would tell others of a request has the query in it; spans of ours have not.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.watch(settings.trusted_proxies, settings.access_log, prefix)
+    app.watch(settings.trusted_proxies, settings.access_log, prefix, tracing.tracer if tracing else None)
     app.answer_headers = answer_headers(secure)
     app.requests_at_once = settings.requests_at_once
     app.state.templates = make_templates(prefix)

@@ -35,6 +35,7 @@ from app.routers.readiness import Readiness
 from app.routers.services import PublicAddress, Services
 from app.settings import Settings
 from app.tallies import Tallies
+from app.tracing import Tracing, trace_statements
 from app.upstream.registry import make_providers
 from app.written_later import WrittenLater
 
@@ -43,12 +44,19 @@ class Runtime:
     """What lives as long as the process: connections, keys, background tasks."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, egress: Egress, hash_cost: HashCost, whole_process: bool
+        self,
+        settings: Settings,
+        clock: Clock,
+        egress: Egress,
+        hash_cost: HashCost,
+        whole_process: bool,
+        tracing: Tracing | None,
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.hash_cost = hash_cost
         self.whole_process = whole_process
+        self.tracing = tracing
         self.policy = policy_of(settings)
         self.fetcher = DocumentFetcher(
             egress,
@@ -64,6 +72,10 @@ class Runtime:
             database = Database(
                 settings.database_url, settings.database_pool_size, metrics.connections_missed.inc
             )
+            if self.tracing is not None:
+                # The last to end; it may wait for its collector.
+                stack.push_async_callback(asyncio.to_thread, self.tracing.close)
+                trace_statements(database.engine.sync_engine, self.tracing.tracer)
             stack.push_async_callback(database.close)
             keys = Keys(settings.secret_key, settings.secret_key_previous)
             passwords = Passwords(self.hash_cost, metrics.password_seconds.observe)

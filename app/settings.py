@@ -268,6 +268,13 @@ def load_settings() -> Settings:
     return settings.model_copy(update={"secret_key": _own_secret_key()})
 
 
+def collector_named() -> bool:
+    """Whether the environment names a collector of traces, in OpenTelemetry's own variables."""
+    names = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    switched_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return any(os.environ.get(name) for name in names) and not switched_off
+
+
 def shared_metrics() -> str | None:
     """Where the worker processes of one server keep their metrics, as `prometheus_client` calls it; None for one."""
     return os.environ.get(_METRICS)

@@ -9,7 +9,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.routers.observation import NO_ROUTE, SEEN, Seen
+from app.routers.seen import NO_ROUTE, SEEN, Seen
 
 
 def templates_of(app: FastAPI) -> Mapping[int, str]:

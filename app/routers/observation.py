@@ -6,20 +6,20 @@ Each request to `/mcp` pays for this, so it is a few look-ups, and a line in the
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
 
 import structlog
+from opentelemetry.trace import Tracer
 from prometheus_client import Counter, Histogram
 from starlette.types import Message, Scope
 
 from app.oauth.credentials import mint_id
 from app.routers import metrics
+from app.routers.seen import SEEN, Seen
+from app.routers.spans import RequestSpan
 from app.settings_parts import AccessLog
 
 log = logging.getLogger("app.access")
-SEEN = "ostiary.seen"
-NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._=-]{8,128}\Z")
 # Asked for all the time, by machines and with each page.
@@ -27,55 +27,49 @@ _REGULAR = frozenset({"/healthz", "/readyz", "/metrics", "/static"})
 CLIENT_WENT_AWAY = 499  # as proxies log it; nobody is answered with it
 
 
-@dataclass(slots=True)
-class Seen:
-    """One request.
-
-    `endpoint` is a route's template or the path of a protected resource, `method` one of those known, or `other`;
-    `protected` tells that it is the latter.
-    """
-
-    request_id: str
-    method: str
-    endpoint: str = NO_ROUTE
-    protected: bool = False
-    status: int = 0
-    # Seconds until the answer began.
-    waited: float | None = None
-
-
 class Observer:
     """Sees requests come and go.
 
     Args:
         access_log: which of them are logged: `all`, those that tell something (`quiet`), or none (`off`).
-        trusts: whether the `X-Request-Id` of this address is taken over.
+        trusts: whether the `X-Request-Id` of this address is taken over, and the trace that it names.
+        tracer: makes a span of each request; None for no traces.
     """
 
-    def __init__(self, access_log: AccessLog, trusts: Callable[[str], bool]) -> None:
+    def __init__(
+        self, access_log: AccessLog, trusts: Callable[[str], bool], tracer: Tracer | None = None
+    ) -> None:
+        self._tracer = tracer
         self._access_log = access_log
         self._trusts = trusts
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._timers: dict[str, Histogram] = {}
 
-    def request_id_for(self, scope: Scope) -> str:
-        """The id that a trusted proxy gave the request, if it is one; else a new one.
+    def _comes_from_proxy(self, scope: Scope) -> bool:
+        """Whether a trusted proxy sent this. To be asked before anyone believes what it says of the client."""
+        client = scope.get("client")
+        return client is not None and self._trusts(client[0])
 
-        To be asked before anyone believes what the proxy says of the client.
-        """
+    def _request_id_for(self, scope: Scope) -> str:
+        """The id that a trusted proxy gave the request, if it is one; else a new one."""
         for name, value in scope["headers"]:
             if name == b"x-request-id":
-                client = scope.get("client")
-                if _WELL_FORMED.match(value) and client and self._trusts(client[0]):
+                if _WELL_FORMED.match(value) and self._comes_from_proxy(scope):
                     given: str = value.decode("ascii")
                     return given
                 break
         return mint_id("")
 
+    def span_of(self, seen: Seen, scope: Scope) -> RequestSpan | None:
+        """The span of a request that begins; calls of `/mcp` pay for it only where there are any."""
+        if self._tracer is None:
+            return None
+        return RequestSpan(self._tracer, seen, scope, trusted=self._comes_from_proxy(scope))
+
     def begin(self, scope: Scope, protected: str | None) -> "Observed":
         """A request came; `protected` is the path of the protected resource that it is for, if it is for one."""
         method = scope["method"]
-        seen = Seen(self.request_id_for(scope), method if method in _METHODS else "other")
+        seen = Seen(self._request_id_for(scope), method if method in _METHODS else "other")
         if protected is not None:
             seen.endpoint, seen.protected = protected, True
         scope[SEEN] = seen
@@ -114,7 +108,7 @@ class Observer:
 class Observed:
     """One request while it is served, for the `with` block around that."""
 
-    __slots__ = ("_began", "_observer", "_scope", "_tokens", "seen")
+    __slots__ = ("_began", "_observer", "_scope", "_span", "_tokens", "seen")
 
     def __init__(self, observer: Observer, scope: Scope, seen: Seen) -> None:
         self._observer = observer
@@ -122,6 +116,7 @@ class Observed:
         self.seen = seen
 
     def __enter__(self) -> "Observed":
+        self._span = self._observer.span_of(self.seen, self._scope)
         self._tokens = structlog.contextvars.bind_contextvars(request_id=self.seen.request_id)
         self._began = perf_counter()
         return self
@@ -137,6 +132,8 @@ class Observed:
             seen.status = 500 if isinstance(error, Exception) else CLIENT_WENT_AWAY
         self._observer.ended(seen, self._scope, perf_counter() - self._began)
         structlog.contextvars.reset_contextvars(**self._tokens)
+        if self._span is not None:
+            self._span.end(seen, self._scope)
 
 
 def _is_regular(seen: Seen) -> bool:

@@ -25,6 +25,7 @@ from app.database import Database
 from app.main import create_app
 from app.routers.services import Services
 from app.settings import Settings
+from app.tracing import Tracing
 
 SECRET_KEY = "a secret key of the tests, long enough"
 PASSWORD = "correct horse battery"
@@ -302,13 +303,17 @@ def hidden_field(html: str, name: str) -> str:
 
 @asynccontextmanager
 async def running_world(
-    database_url: str, egress: Egress | None = None, hash_cost: HashCost | None = QUICK, **changes: Any
+    database_url: str,
+    egress: Egress | None = None,
+    hash_cost: HashCost | None = QUICK,
+    tracing: Tracing | None = None,
+    **changes: Any,
 ) -> AsyncIterator[World]:
     """A server on a migrated database, with the settings of `make run` unless changed."""
     values = {"public_url": "http://localhost:8000", "secret_key": SECRET_KEY, **changes}
     settings = Settings(_env_file=None, database_url=database_url, **values)
     clock = FakeClock()
-    app = create_app(settings, clock, egress or _machine(), hash_cost)
+    app = create_app(settings, clock, egress or _machine(), hash_cost, tracing)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("203.0.113.7", 40000))
         async with httpx2.AsyncClient(transport=transport, base_url=settings.public_url) as http:
