@@ -16,6 +16,7 @@ from app.cli import (
     initial_access_tokens,
     keys,
     purge,
+    selftest,
     serve,
     user_links,
     users,
@@ -33,6 +34,7 @@ cli.command()(serve.migrate)
 cli.command()(purge.purge)
 cli.command()(audit.audit)
 cli.command()(doctor.doctor)
+cli.command()(selftest.selftest)
 cli.add_typer(users.commands, name="users")
 users.commands.command("invite")(user_links.invite)
 users.commands.command("reset-link")(user_links.reset_link)

@@ -42,7 +42,7 @@ async def walk(visitor: Visitor, url: str, now: datetime, *, register: bool = Fa
     evidence = Evidence(url, now, replies=visitor.replies)
     evidence.addresses = await visitor.addresses(url)
     if evidence.addresses:
-        evidence.challenged = await _initialize(visitor, url)
+        evidence.challenged = await initialize(visitor, url)
     if isinstance(evidence.challenged, Answer):
         await _ask_endpoint(visitor, evidence)
         await _ask_resource(visitor, evidence)
@@ -53,7 +53,17 @@ async def walk(visitor: Visitor, url: str, now: datetime, *, register: bool = Fa
     return evidence
 
 
-async def _initialize(visitor: Visitor, url: str, headers: Mapping[str, str] | None = None) -> Reply:
+async def discover(visitor: Visitor, url: str, now: datetime) -> Evidence:
+    """The part of the walk that finds the two documents of an endpoint, and no more."""
+    evidence = Evidence(url, now, replies=visitor.replies)
+    evidence.challenged = await initialize(visitor, url)
+    await _ask_resource(visitor, evidence)
+    await _ask_server(visitor, evidence)
+    return evidence
+
+
+async def initialize(visitor: Visitor, url: str, headers: Mapping[str, str] | None = None) -> Reply:
+    """What a client calls first, without a token unless the headers have one."""
     return await visitor.post_json(url, _INITIALIZE, {**_ACCEPT, **(headers or {})})
 
 
@@ -61,15 +71,15 @@ async def _ask_endpoint(visitor: Visitor, evidence: Evidence) -> None:
     url = evidence.url
     other = url.rstrip("/") if url.endswith("/") else f"{url}/"
     evidence.got = await visitor.get(url, {"Accept": "text/event-stream"})
-    evidence.empty_bearer = await _initialize(visitor, url, {"Authorization": "Bearer"})
-    evidence.wrong_token = await _initialize(visitor, url, {"Authorization": "Bearer ostiary-doctor"})
-    evidence.other_spelling = await _initialize(visitor, other)
+    evidence.empty_bearer = await initialize(visitor, url, {"Authorization": "Bearer"})
+    evidence.wrong_token = await initialize(visitor, url, {"Authorization": "Bearer ostiary-doctor"})
+    evidence.other_spelling = await initialize(visitor, other)
     agents = list(dict.fromkeys(USER_AGENTS.values()))
-    replies = await asyncio.gather(*(_initialize(visitor, url, {"User-Agent": agent}) for agent in agents))
+    replies = await asyncio.gather(*(initialize(visitor, url, {"User-Agent": agent}) for agent in agents))
     by_agent = dict(zip(agents, replies, strict=True))
     evidence.as_clients = {client: by_agent[agent] for client, agent in USER_AGENTS.items()}
     evidence.browser["preflight"] = await _preflight(visitor, url, BROWSER_HEADERS)
-    evidence.browser["endpoint"] = await _initialize(visitor, url, _FROM_PAGE)
+    evidence.browser["endpoint"] = await initialize(visitor, url, _FROM_PAGE)
 
 
 async def _ask_resource(visitor: Visitor, evidence: Evidence) -> None:
