@@ -3,6 +3,7 @@
 `{settings} NAME …`     settings: type, bounds and default from `app.settings.Settings`, the meaning from README's table
 `{fields} CLASS`        the fields of one entry of a setting that is a JSON list
 `{commands} GROUP …`    commands with what they take, from the command line itself
+`{tables}`              the tables of the database with their comments, from the schema
 `{endpoints} PATH …`    endpoints below these paths, from the OpenAPI description
 
 Without names, each of them shows what no other one on the page showed: nothing can be forgotten.
@@ -23,9 +24,11 @@ from pygments.lexers.shell import BashLexer
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from sqlalchemy import Table
 from typer.main import get_command
 
 from app.cli import cli
+from app.database import metadata
 from app.routers.description import OPERATIONS, Operation
 from app.settings import Settings
 
@@ -113,6 +116,14 @@ class CommandsDirective(_Generated):
         return [self.section(f"ostiary {name}", _described(name, COMMANDS[name])) for name in chosen]
 
 
+class TablesDirective(_Generated):
+    """The tables of the database."""
+
+    def run(self) -> list[nodes.Node]:
+        """A section for each, by name."""
+        return [self.section(name, _columns(metadata.tables[name])) for name in sorted(metadata.tables)]
+
+
 class EndpointsDirective(_Generated):
     """Endpoints, by how their paths begin."""
 
@@ -133,6 +144,16 @@ def meaning_of(name: str) -> str:
         if len(cells) == 3 and f"`{name}`" in cells[0]:
             return re.sub(r"\[([^]]+)\]\((?!https:)[^)]+\)", r"\1", cells[2]).replace("\\|", "|")
     raise LookupError(f"README does not describe {name}")
+
+
+def _columns(table: Table) -> list[str]:
+    rows = [f"{table.comment}.", "", "| column | type | what |", "|---|---|---|"]
+    for column in table.columns:
+        points = [f"the `{key.column.name}` of `{key.column.table.name}`" for key in column.foreign_keys]
+        what = "; ".join(each for each in (column.comment, *points) if each)
+        kind = f"{column.type}".lower() + ("" if column.nullable or column.primary_key else ", always there")
+        rows.append(f"| `{column.name}` | {kind} | {what} |")
+    return rows
 
 
 def _commands(path: tuple[str, ...], command: Any) -> Iterator[tuple[str, Any]]:
@@ -254,6 +275,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("settings", SettingsDirective)
     app.add_directive("fields", FieldsDirective)
     app.add_directive("commands", CommandsDirective)
+    app.add_directive("tables", TablesDirective)
     app.add_directive("endpoints", EndpointsDirective)
     # A file `.env`; a test lets the settings read every one on the pages.
     app.add_lexer("env", BashLexer)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, chdir
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from anyio import to_thread
@@ -28,7 +29,7 @@ DOCS = ROOT / "docs"
 SECONDS_FOR_A_BLOCK = 120.0
 # Addresses on the pages that stand for the server.
 OURS = ("http://localhost:8000", "https://auth.example.com", "https://mcp.example.com", "https://your-host")
-_FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.S | re.M)
+_FENCE = re.compile(r"^(?P<margin> *)```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^(?P=margin)```$", re.S | re.M)
 _MAKE_JOB = "ostiary clients create Job --grant-type client_credentials --scope mcp --json"
 _SHELL = frozenset("|&;<>$`\n")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=")
@@ -103,9 +104,9 @@ def blocks_of(page: Path) -> list[Block]:
     """Every fenced block of a page that is not a directive."""
     text = page.read_text()
     return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+        Block(page, text.count("\n", 0, found.start()) + 1, found["language"], dedent(found["text"]))
         for found in _FENCE.finditer(text)
-        if not found[1].startswith("{")
+        if not found["language"].startswith("{")
     ]
 
 
