@@ -4,6 +4,7 @@ Every logger of the process goes the same way: ours, uvicorn's, those of the lib
 whether they ask `logging` or `structlog` for it.
 """
 
+import json
 import logging.config
 import re
 import sys
@@ -66,6 +67,14 @@ def configure(level: LogLevel, form: LogFormat | None = None) -> None:
     )
 
 
+# One for all lines: made anew each time, as `json.dumps` does it, it would cost a quarter of the line.
+_ENCODER = json.JSONEncoder(default=repr)
+
+
+def _encode(event: EventDict, **_: object) -> str:
+    return _ENCODER.encode(event)
+
+
 def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Take out what looks like a secret from the texts of an event."""
     for name in _TEXTS:
@@ -99,7 +108,7 @@ def _formatter(form: LogFormat) -> structlog.stdlib.ProcessorFormatter:
     colours = sys.stderr.isatty()
     traces = structlog.dev.plain_traceback
     renderer: Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_encode)
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0, exception_formatter=traces)
     )

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -48,8 +49,10 @@ def pin(pid: int, core: int) -> None:
 
 
 @contextmanager
-def running(name: str, module: list[str], environment: Mapping[str, str]) -> Iterator[Server]:
-    """Start `python -m module`, wait until its port answers, and end it afterwards."""
+def running(
+    name: str, module: Sequence[str], environment: Mapping[str, str], *, quiet: bool = True
+) -> Iterator[Server]:
+    """Start `python -m module`, wait until its port answers, and end it afterwards; what is not `quiet` logs much."""
     port = _free_port()
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
@@ -63,6 +66,7 @@ def running(name: str, module: list[str], environment: Mapping[str, str]) -> Ite
                 **environment,
             },
             stdout=subprocess.DEVNULL,
+            stderr=None if quiet else subprocess.DEVNULL,
         )
         try:
             pin(process.pid, 0)
@@ -74,8 +78,13 @@ def running(name: str, module: list[str], environment: Mapping[str, str]) -> Ite
 
 
 @contextmanager
-def ostiary(sessions: bool, scoped: bool) -> Iterator[Server]:
-    """The real server, as `make run` starts it; `scoped` makes the tool need a scope of its own."""
+def ostiary(
+    sessions: bool,
+    scoped: bool,
+    module: Sequence[str] = ("app", "serve"),
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Server]:
+    """The real server, as `make run` starts it; `scoped` makes the tool need a scope of its own; `more` settings."""
     environment = {
         "BOOTSTRAP_ADMIN_USERNAME": _USER,
         "BOOTSTRAP_ADMIN_PASSWORD": _PASSWORD,
@@ -87,7 +96,7 @@ def ostiary(sessions: bool, scoped: bool) -> Iterator[Server]:
     if scoped:
         environment |= {"MCP_SERVER": "bench.scoped:mcp", "SCOPES": SCOPES}
     name = "Ostiary, bearer, user" + (" and scope" if scoped else "")
-    with running(name, ["app", "serve"], environment) as server:
+    with running(name, module, {**environment, **more}, quiet=not more) as server:
         yield server
 
 

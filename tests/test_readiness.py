@@ -1,11 +1,16 @@
 """`/readyz` tells the truth, in time; `/healthz` only that the process lives."""
 
 import asyncio
+import signal
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 
@@ -13,6 +18,7 @@ from app.application import Application
 from app.authorization_server.keys import SigningKeys
 from app.resource_server.revocations import RevocationsUnknown
 from app.routers.readiness import Readiness
+from tests.support.process import running_server, settings_on
 from tests.support.world import World, running_world
 
 MakeWorld = Callable[..., Any]
@@ -96,3 +102,25 @@ async def test_health_asks_no_database(make_world: MakeWorld) -> None:
     world: World = await make_world(database_pool_size=1)
     async with world.database.reading():
         assert await ask(world, "/healthz") == (200, "ok")
+
+
+@pytest.mark.postgresql
+async def test_a_connection_that_stays_open_hears_that_the_process_ends(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    with running_server(tmp_path, settings_on(postgres_url)) as server:
+        async with httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=IN_TIME) as probe:
+            assert (await probe.get("/readyz")).json() == {"status": "ok"}
+            server.send(signal.SIGTERM)
+            await asyncio.to_thread(_wait_until_closed, server.port)
+            answer = await probe.get("/readyz")
+            assert (answer.status_code, answer.json()["status"]) == (503, "stopping")
+            assert answer.headers["connection"] == "close"
+        assert await asyncio.to_thread(server.wait) == -signal.SIGTERM
+
+
+def _wait_until_closed(port: int) -> None:
+    """Return as soon as nobody is let in any more; connections that stand are told a second later."""
+    with suppress(ConnectionRefusedError, ConnectionResetError):
+        while True:
+            socket.create_connection(("127.0.0.1", port), 5).close()
