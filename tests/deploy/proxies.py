@@ -79,11 +79,14 @@ class Behind:
     replicas: list[ServerProcess]
     database_url: str
 
-    def replace(self, number: int, **how: Any) -> ServerProcess:
-        """Start another process where this replica was, once that has ended; it listens when this returns."""
+    def replace(self, number: int, settings: Mapping[str, str] = NOTHING, **how: Any) -> ServerProcess:
+        """Start another process, with these settings changed, where this replica was, once that has ended.
+
+        It listens when this returns.
+        """
         old = self.replicas[number]
         old.end()
-        new = ServerProcess(old.folder, old.settings, old.port, **how)
+        new = ServerProcess(old.folder, {**old.settings, **settings}, old.port, **how)
         self.replicas[number] = new
         new.wait_until_listening()
         return new

@@ -31,7 +31,7 @@ async def test_kill_9_of_a_replica_is_survived_by_every_flow(two: RunningBehind)
             for number in (0, 1, 0):
                 behind.replicas[number].kill()
                 await load.until_well()
-                behind.replace(number)
+                await asyncio.to_thread(behind.replace, number)
                 await load.until_well(10)
         # Nobody was told that something is away: another replica did it, or nginx said that one broke.
         assert load.answered("503") == 0
@@ -131,9 +131,29 @@ async def test_replicas_are_replaced_one_after_another_and_nobody_notices(two: R
                 behind.replicas[number].send(signal.SIGTERM)
                 await asyncio.to_thread(behind.replicas[number].wait)
                 await load.until_well()
-                behind.replace(number)
+                await asyncio.to_thread(behind.replace, number)
                 await load.until_well()
         assert load.answered("503") == load.answered("502") == load.answered("broken") == 0
+
+
+async def test_the_secret_key_changes_in_two_rounds_and_nobody_notices(two: RunningBehind) -> None:
+    """First both replicas know the new one besides, then it is the first; what the old one made goes on."""
+    with two() as behind:
+        old, new = behind.replicas[0].settings["SECRET_KEY"], "another secret key, as long as it has to be"
+        rounds = (
+            {"SECRET_KEY": old, "SECRET_KEY_PREVIOUS": new},
+            {"SECRET_KEY": new, "SECRET_KEY_PREVIOUS": old},
+        )
+        async with crowd(behind) as load:
+            await load.until_well()
+            for settings in rounds:
+                for number in (0, 1):
+                    behind.replicas[number].send(signal.SIGTERM)
+                    await asyncio.to_thread(behind.replicas[number].wait)
+                    await asyncio.to_thread(behind.replace, number, settings)
+                    await load.until_well()
+        assert load.answered("503") == load.answered("502") == load.answered("broken") == 0
+        assert load.answered("401") == load.ledger.lost == 0
 
 
 @pytest.mark.parametrize("seconds", [30, -30])
