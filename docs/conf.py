@@ -13,6 +13,8 @@ html_theme = "furo"
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
 # Nothing is loaded from anywhere else: the built folder can be read without a network.
 html_theme_options = {"footer_icons": []}
 
