@@ -13,8 +13,6 @@ from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 _Answer = TypeVar("_Answer")
 
@@ -74,6 +72,10 @@ def _storage_of(limiter: FixedWindowRateLimiter) -> Any:
 
 
 def _store_at(url: str) -> RedisStorage:
+    # Eight megabytes of every process that counts for itself would be this library's.
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
     # Valkey speaks the same protocol, and one client is enough.
     address = "redis" + url.removeprefix("redis").removeprefix("valkey")
     options: dict[str, Any] = {
