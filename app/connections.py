@@ -16,11 +16,15 @@ _TOO_SLOW = (408, "The request did not arrive in time.")
 _MALFORMED = (400, "This is no HTTP request.")
 
 
+class _TooManyWaiting(Exception):
+    """Ends the parsing: more requests were sent ahead than anybody has a use for."""
+
+
 class LimitedConnection(HttpToolsProtocol):
     """One connection, as uvicorn serves it, within limits, and ended in a way that loses no request.
 
     Attributes:
-        largest_head: bytes of request line and headers together.
+        largest_head: bytes of request line and headers together, and of trailers.
         head_seconds: from the first byte of a request, or the beginning of the connection, to the end of its head.
         body_seconds: from there to the end of its body.
         drain_seconds: how long a connection that waits for its next request is kept when the server ends. A proxy that
@@ -31,11 +35,13 @@ class LimitedConnection(HttpToolsProtocol):
     head_seconds = 10.0
     body_seconds = 60.0
     drain_seconds = 1.0
+    # Requests that were sent ahead (RFC 9112 §9.3.2) and wait; hardly a client does so.
+    most_waiting = 50
 
     # What is awaited: `head` or `body`; None while a request is answered, and between two.
     _awaited: str | None = None
     _timer: TimerHandle | None = None
-    # Bytes of a head that has not ended yet.
+    # Bytes of a head that has not ended yet, or since the last piece of a body.
     _head = 0
     _in_body = False
     _ending = False
@@ -49,8 +55,7 @@ class LimitedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._in_body:
-            self._head += len(data)
+        self._head += len(data)
         super().data_received(data)
         # Most requests arrive in one piece: they need no timer.
         self._await("body" if self._in_body else "head" if self._head else None)
@@ -58,9 +63,18 @@ class LimitedConnection(HttpToolsProtocol):
             # The parser tells nothing of a head before its end.
             self._refuse(*_TOO_LARGE)
 
-    def on_headers_complete(self) -> None:
-        self._in_body = True
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers are no headers (RFC 9110 §6.5.1): one could name another client's address behind the proxy's back.
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
         self._head = 0
+        super().on_body(body)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= self.most_waiting:
+            raise _TooManyWaiting
         if (
             len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             > self.largest_head
@@ -68,11 +82,15 @@ class LimitedConnection(HttpToolsProtocol):
             # Nobody looks at what it asks for, and the parser of addresses takes none of this length.
             self.app, self.url = _head_too_large, b"/"
         super().on_headers_complete()
+        # Not before: what the parser of addresses does not take is answered as a head.
+        self._in_body = True
+        self._head = 0
         if self._ending:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._in_body = False
+        self._head = 0
         super().on_message_complete()
 
     def shutdown(self) -> None:
@@ -111,7 +129,7 @@ class LimitedConnection(HttpToolsProtocol):
             return
         # A body may be awaited still when its request is answered already; of a head that comes while the request
         # before it is answered, nothing can be said in between.
-        unanswered = self._answering and not self.cycle.response_started
+        unanswered = self._answering and not self.cycle.response_started and not self.pipeline
         if unanswered if self._in_body else self._head and not self._answering:
             headers, body = _answer(description)
             lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)

@@ -17,6 +17,7 @@ from tests.support.world import REDIRECT_URI
 
 LARGEST = LimitedConnection.largest_head
 SOON = 5.0
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 REGISTRATION = {"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "none"}
 
 
@@ -35,6 +36,7 @@ class Echo:
         self.asked = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()
+        self.headers: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -43,6 +45,7 @@ class Echo:
             await PlainTextResponse("early", 403)(scope, receive, send)
             return
         body = await request.body()
+        self.headers = request.headers.keys()
         self.asked.set()
         await self.go_on.wait()
         await JSONResponse({"body": body.decode()})(scope, receive, send)
@@ -167,9 +170,64 @@ async def test_a_large_body_that_comes_with_its_head_is_no_large_head(served: Se
         assert (await answer_of(reader))[0] == 200
 
 
-async def test_what_is_no_http_is_refused(served: Served) -> None:
+async def test_trailers_are_no_headers(served: Served) -> None:
     async with served.connect() as (reader, writer):
-        writer.write(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
+        writer.write(CHUNKED + b"3\r\nabc\r\n0\r\nx-forwarded-for: 6.6.6.6\r\n\r\n")
+        assert (await answer_of(reader))[::2] == (200, b'{"body":"abc"}')
+    assert served.app.headers == ["host", "transfer-encoding"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"0\r\n" + b"a: b\r\n" * LARGEST, id="trailers"),
+        pytest.param(b"0\r\na: " + b"x" * 8 * LARGEST, id="one trailer"),
+        pytest.param(b"3\r\nabc\r\n3;" + b"x" * 8 * LARGEST, id="what is said of a chunk"),
+    ],
+)
+async def test_what_is_no_body_does_not_come_without_end(served: Served, sent: bytes) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(CHUNKED + sent)
+        assert_refused(await answer_of(reader), 431)
+        assert await closed(reader)
+    assert not served.app.asked.is_set()
+
+
+async def test_requests_that_wait_on_one_connection_are_few(served: Served) -> None:
+    request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+    most = LimitedConnection.most_waiting
+    served.app.go_on.clear()
+    async with served.connect() as (reader, writer):
+        writer.write(request * (most + 1))
+        await served.app.asked.wait()
+        served.app.go_on.set()
+        for _ in range(most + 1):
+            assert (await answer_of(reader))[0] == 200
+        served.app.go_on.clear()
+        writer.write(request * (most + 2))
+        assert await closed(reader)
+    served.app.go_on.set()
+
+
+async def test_a_request_that_waits_is_not_refused_in_the_place_of_the_one_before(impatient: Served) -> None:
+    impatient.app.go_on.clear()
+    async with impatient.connect() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" + CHUNKED)
+        assert await closed(reader)
+    impatient.app.go_on.set()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", id="TLS"),
+        pytest.param(b"CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n", id="a tunnel"),
+        pytest.param(b"GET http://[::1/ HTTP/1.1\r\nhost: x\r\n\r\n", id="an address that is none"),
+    ],
+)
+async def test_what_is_no_http_is_refused(served: Served, sent: bytes) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(sent)
         assert_refused(await answer_of(reader), 400)
         assert await closed(reader)
 
