@@ -9,19 +9,10 @@ from typing import Any
 import pytest
 
 from tests.deploy.proxies import Behind, running_behind
-from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.postgres import PostgresServer
 
 RunningBehind = Callable[..., AbstractContextManager[Behind]]
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def own_postgres() -> Iterator[PostgresServer]:
-    """A server that may be stopped: never the one that `TEST_DATABASE_URL` names."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TEST_DATABASE_URL", raising=False)
-        with running_postgres() as server:
-            yield server
 
 
 @pytest.fixture

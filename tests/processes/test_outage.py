@@ -14,7 +14,7 @@ import pytest
 from tests.processes import flow
 from tests.processes.test_dpop import bound_tokens, call, resource_proof
 from tests.support.dpop import Prover
-from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.postgres import PostgresServer
 from tests.support.process import ServerProcess, running_pair, running_server, settings_on
 
 # How long a process may go by the revocations that it knows (`FRESH_FOR`), and what a busy machine adds.
@@ -24,15 +24,6 @@ RECOVERED_WITHIN = 10.0
 # A request waits for a connection, then for its statement; both are bounded.
 LONGEST_WAIT = 30.0
 Pair = tuple[ServerProcess, ServerProcess]
-
-
-@pytest.fixture(scope="module")
-def own_postgres() -> Iterator[PostgresServer]:
-    """A server that may be stopped: never the one that `TEST_DATABASE_URL` names."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TEST_DATABASE_URL", raising=False)
-        with running_postgres() as server:
-            yield server
 
 
 @pytest.fixture
