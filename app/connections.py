@@ -11,9 +11,12 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.routers.metrics import count_refusal
+
 _TOO_LARGE = (431, "The head of the request is too large.")
 _TOO_SLOW = (408, "The request did not arrive in time.")
 _MALFORMED = (400, "This is no HTTP request.")
+_REASONS = {431: "head_too_large", 408: "request_too_slow", 400: "malformed_request"}
 
 
 class _TooManyWaiting(Exception):
@@ -106,6 +109,9 @@ class LimitedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, which are no JSON
         self._refuse(*_MALFORMED)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Anybody may ask for one: that is no news, and a library for it would not help."""
+
     @property
     def _answering(self) -> bool:
         # uvicorn calls it a cycle, and has none at first.
@@ -131,13 +137,14 @@ class LimitedConnection(HttpToolsProtocol):
         # before it is answered, nothing can be said in between.
         unanswered = self._answering and not self.cycle.response_started and not self.pipeline
         if unanswered if self._in_body else self._head and not self._answering:
-            headers, body = _answer(description)
+            headers, body = _answer(status, description)
             lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
             self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
         self.transport.close()
 
 
-def _answer(description: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def _answer(status: int, description: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    count_refusal("connection", "invalid_request", _REASONS[status])
     body = json.dumps({"error": "invalid_request", "error_description": description}).encode()
     return [
         (b"content-type", b"application/json"),
@@ -149,6 +156,6 @@ def _answer(description: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 async def _head_too_large(_scope: Scope, _receive: Receive, send: Send) -> None:
     status, description = _TOO_LARGE
-    headers, body = _answer(description)
+    headers, body = _answer(status, description)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

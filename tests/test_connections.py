@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from app.connections import LimitedConnection
+from app.routers.metrics import exposition
 from tests.support.world import REDIRECT_URI
 
 LARGEST = LimitedConnection.largest_head
@@ -152,6 +153,7 @@ async def test_a_head_that_is_too_large_is_refused(served: Served, sent: bytes) 
         assert_refused(await answer_of(reader), 431)
         assert await closed(reader)
     assert not served.app.asked.is_set()
+    assert b'endpoint="connection",error="invalid_request",reason="head_too_large"' in exposition()
 
 
 async def test_a_head_as_large_as_allowed_is_served_again_and_again(served: Served) -> None:
@@ -232,13 +234,16 @@ async def test_what_is_no_http_is_refused(served: Served, sent: bytes) -> None:
         assert await closed(reader)
 
 
-async def test_an_upgrade_that_nobody_offers_is_served_as_if_it_were_not_asked_for(served: Served) -> None:
+async def test_an_upgrade_that_nobody_offers_is_served_as_if_it_were_not_asked_for(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
     upgrade = (
         b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\nsec-websocket-version: 13\r\n"
     )
     async with served.connect() as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n")
         assert (await answer_of(reader))[0] == 200
+    assert caplog.text == ""
 
 
 # ------------------------------------------------------------------------------------------ time

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.audit import Origin
 from app.authorization_server import keys
@@ -168,6 +169,36 @@ async def test_keys_are_read_again_without_news_and_survive_an_outage(
         keys.follow(held, services.database, services.keys, world.clock, asyncio.Event())
     )
     # Behind the back of every process, as another replica does it whose news were missed.
+    other = Database(world.settings.database_url)
+    async with other.transaction() as tx:
+        await keys.rotate(tx, services.keys, Origin(world.clock.now(), "test"))
+    await other.close()
+    assert len(await learned(world, 2)) == 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_no_trouble_of_the_database_stops_the_reading(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As while a backup is put back: the table is not there for a moment."""
+    monkeypatch.setattr("app.authorization_server.keys._READ_AGAIN_EVERY", timedelta(milliseconds=5))
+    held, services = world.services.signing_keys, world.services
+
+    async def rename(one: str, other: str) -> None:
+        async with services.database.transaction() as tx:
+            await tx.execute(sa.text(f"ALTER TABLE {one} RENAME TO {other}"))
+
+    await rename("signing_keys", "signing_keys_away")
+    task = asyncio.create_task(
+        keys.follow(held, services.database, services.keys, world.clock, asyncio.Event())
+    )
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if told := "could not be read again" in caplog.text:
+            break
+    assert told
+    await rename("signing_keys_away", "signing_keys")
     other = Database(world.settings.database_url)
     async with other.transaction() as tx:
         await keys.rotate(tx, services.keys, Origin(world.clock.now(), "test"))

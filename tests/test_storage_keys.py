@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.settings import InvalidSettings, Settings, load_settings
+from tests.command_line import assert_refused, command_line
 from tests.support.process import run_command, running_server, settings_on
 from tests.support.world import SECRET_KEY, World, answer_of, running_world
 
@@ -114,6 +115,17 @@ def test_sto_5_the_command_says_in_one_sentence_what_is_wrong(tmp_path: Path) ->
     assert "Traceback" not in refused.stderr
     assert len(refused.stderr.strip().splitlines()) <= 2
     assert OTHER_KEY not in refused.stderr + refused.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("--distrust",)])
+async def test_sto_5_with_another_secret_key_no_key_is_made_that_no_server_could_read(
+    world: World, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    published = await keys_of(world)
+    stranger = command_line(world.settings.database_url, tmp_path, SECRET_KEY=OTHER_KEY)
+    assert_refused(await stranger.quickly("keys", "rotate", *arguments), "SECRET_KEY")
+    assert len(await world.rows("SELECT kid FROM signing_keys WHERE retired_at IS NULL")) == 1
+    assert await keys_of(world) == published
 
 
 async def test_sto_5_a_new_secret_key_with_the_previous_one_loses_nothing(database_url: str) -> None:

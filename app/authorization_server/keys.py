@@ -97,6 +97,9 @@ async def follow(
                 await undisturbed(_rotate_when_due(database, keys, clock.now(), lifetime))
         except (DatabaseUnavailable, UnreadableKeys) as error:
             log.warning("The signing keys could not be read again: %s", error)
+        except Exception:
+            # Whatever it was: a process that stopped reading would go on with keys that were distrusted.
+            log.exception("The signing keys could not be read again")
         # Not wait_for: before Python 3.12 it can swallow a cancellation that comes with the news.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READ_AGAIN_EVERY.total_seconds()):
@@ -121,10 +124,13 @@ async def rotate(
 
     Raises:
         AlreadyRotating: the last new key does not sign yet.
+        UnreadableKeys: SECRET_KEY is not that of the servers, which could never read what would be made here.
     """
     await tx.lock(_LOCK)
     now = origin.now
     present = [key for key in await store.list_signing_keys(tx) if is_published(key, now)]
+    for key in present:
+        await _open(tx, keys, key)
     if not distrust and any(key.begins_at > now for key in present):
         raise AlreadyRotating
     begins_at = now if distrust else now + after

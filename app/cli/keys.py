@@ -51,6 +51,8 @@ def rotate(
         row = run(action)
     except signing_keys.AlreadyRotating:
         refuse("A new key is published already and does not sign yet; rotate again when it does.")
+    except signing_keys.UnreadableKeys as error:
+        refuse(str(error))
     show_one(row, as_json)
 
 
