@@ -54,6 +54,7 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.clock = clock
+        self.egress = egress
         self.hash_cost = hash_cost
         self.whole_process = whole_process
         self.tracing = tracing
@@ -102,6 +103,7 @@ class Runtime:
                 reporter=Reporter(hooks, tallies),
                 tallies=tallies,
                 key_sets=key_sets,
+                egress=self.egress,
                 client_keys=ClientKeys(database, key_sets, client_documents),
                 second_factor=SecondFactor(settings.second_factor),
                 providers=make_providers(settings.sign_in_providers, self.fetcher, key_sets),

@@ -69,8 +69,8 @@ _WORDS: Mapping[Problem, str] = {
 }
 
 
-class NotAdmitted(Exception):
-    """Raised by a network backend that does not connect to everyone; in the chain of a `ConnectError`."""
+class NotAdmitted(httpcore2.ConnectError):
+    """Raised by a network backend that does not connect to everyone."""
 
 
 class Resolve(Protocol):
@@ -289,6 +289,11 @@ def is_web_url(url: str) -> bool:
         )
     except ValueError:
         return False
+
+
+def is_endpoint_url(url: str) -> bool:
+    """Whether this can be the address of an MCP endpoint: without query, fragment and user name."""
+    return is_web_url(url) and not any(letter in url for letter in "?#@")
 
 
 def _seconds() -> float:

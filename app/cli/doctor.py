@@ -10,7 +10,7 @@ import typer
 from app.cli.output import JsonOption, show_one, show_rows
 from app.clock import SystemClock
 from app.doctor.examination import Examination, examine
-from app.visitor import Reach, is_web_url, reach_with
+from app.visitor import Reach, is_endpoint_url, reach_with
 
 UrlArgument = Annotated[str, typer.Argument(help="Of the MCP endpoint, as people give it to their clients.")]
 AuthoritiesOption = Annotated[
@@ -44,7 +44,7 @@ def read_target(url: str, authorities: Path | None) -> Reach:
     Raises:
         typer.BadParameter: the URL is none that can be asked, or the certificates can't be read.
     """
-    if not is_web_url(url) or "?" in url or "#" in url or "@" in url:
+    if not is_endpoint_url(url):
         raise typer.BadParameter(
             "The URL must be an absolute http or https one, without query and user name."
         )

@@ -7,6 +7,7 @@ from app.accounts.passwords import Passwords
 from app.accounts.second_factor import SecondFactor
 from app.authorization_server.client_documents import ClientDocuments
 from app.authorization_server.client_keys import ClientKeys
+from app.authorization_server.document_fetcher import Egress
 from app.authorization_server.key_sets import KeySets
 from app.authorization_server.keys import SigningKeys
 from app.authorization_server.policy import Policy
@@ -56,6 +57,7 @@ class Services:
     reporter: Reporter
     tallies: Tallies
     key_sets: KeySets
+    egress: Egress
     client_keys: ClientKeys
     second_factor: SecondFactor
     # With whom people sign in besides, by id.

@@ -104,6 +104,22 @@ async def admin_keys(visitor: Visitor) -> None:
     await visitor.page.goto(f"{visitor.site.url}/admin/keys")
 
 
+async def admin_doctor(visitor: Visitor) -> None:
+    """Of the server itself, which is on loopback."""
+    await visitor.signed_in()
+    await visitor.page.goto(f"{visitor.site.url}/admin/doctor")
+    await visitor.page.click("form.fields button[type=submit]")
+    await expect(visitor.page.locator("table").first).to_contain_text("MCP Inspector")
+
+
+async def admin_doctor_refused(visitor: Visitor) -> None:
+    await visitor.signed_in()
+    await visitor.page.goto(f"{visitor.site.url}/admin/doctor")
+    await visitor.page.fill("form.fields input[name=url]", "https://mcp.example/mcp?token=1")
+    await visitor.page.click("form.fields button[type=submit]")
+    await expect(visitor.page.locator("[aria-invalid=true]")).to_be_visible()
+
+
 ADMIN_SCENES = (
     admin_overview,
     admin_overview_of_a_month,
@@ -119,4 +135,6 @@ ADMIN_SCENES = (
     admin_user_refused,
     admin_user_made,
     admin_keys,
+    admin_doctor,
+    admin_doctor_refused,
 )

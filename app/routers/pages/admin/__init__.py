@@ -7,6 +7,7 @@ from app.routers.pages.admin import (
     client,
     client_actions,
     clients,
+    doctor,
     grants,
     keys,
     overview,
@@ -18,5 +19,5 @@ from app.routers.pages.admin import (
 router = APIRouter(prefix="/admin", tags=["admin"])
 # FastAPI includes no router whose path is empty.
 router.add_api_route("", overview.show_overview, methods=["GET"])
-for page in (clients, client, client_actions, grants, users, user, user_links, keys, audit):
+for page in (clients, client, client_actions, grants, users, user, user_links, keys, doctor, audit):
     router.include_router(page.router)
