@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from app.doctor.finding import shown
 from app.selftest.case import EVIL, REDIRECT_URI, Case, NotThere, Refuted, Scene, answered, page
@@ -82,7 +82,12 @@ async def post_crosses(scene: Scene) -> str:
     reply = await scene.visitor.post_form(
         scene.endpoint("authorization"), form, {"Origin": EVIL, "Accept": "text/html"}
     )
-    return page(answered(reply), EVIL)
+    answer, endpoint = answered(reply), scene.endpoint("authorization")
+    again = urljoin(endpoint, answer.header("location") or "")
+    if answer.status in {302, 303} and again.startswith(f"{endpoint}?"):
+        # By GET the browser brings the cookies that it keeps back from a form of another site.
+        answer = answered(await scene.visitor.get(again, {"Accept": "text/html"}))
+    return page(answer, EVIL)
 
 
 async def _sign_in_page(scene: Scene, query: str = "") -> Answer:
