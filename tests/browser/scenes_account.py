@@ -1,5 +1,7 @@
 """A person's own pages: connected apps, what happened lately, sessions."""
 
+from uuid import uuid4
+
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
@@ -10,7 +12,7 @@ FEW = ("Claude", "Visual Studio Code", HOSTILE_NAME, "Cursor", "MCP Inspector")
 
 async def _as_somebody(visitor: Visitor, *names: str) -> None:
     """Somebody new, with these apps."""
-    username = f"person-{id(visitor)}"
+    username = f"person-{uuid4().hex[:12]}"
     await visitor.site.person(username)
     await visitor.site.connect(username, *names)
     await visitor.page.goto(f"{visitor.site.url}/login")

@@ -67,9 +67,8 @@ async def test_dsc_11_a_client_walks_the_whole_flow_from_the_address_alone(visit
     assert (await visitor.revoke(connection, renewed.json()["refresh_token"])).status_code == 200
     async with asyncio.timeout(flow.REVOKED_EVERYWHERE_WITHIN * 5):
         # The other replica learns of it within a second.
-        while (await visitor.call(token)).status_code == 200:
+        while {(await visitor.call(token)).status_code for _ in range(4)} != {401}:
             pass
-    assert (await visitor.call(token)).status_code == 401
 
 
 async def test_hdr_7_the_address_on_record_is_the_visitors_and_not_what_he_says(

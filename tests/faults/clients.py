@@ -28,6 +28,7 @@ from tests.support.world import (
 SECONDS = 30.0
 AGAIN_AFTER = 0.05  # seconds: sooner than Retry-After asks, to see more of the gap
 REFRESHES = 3
+FOUND_AGAIN_AFTER = 3.0
 _addresses = itertools.count(10)
 
 Ask = Callable[[], Awaitable[httpx2.Response]]
@@ -222,6 +223,12 @@ class Crowd:
                 and self.answered("200", "refresh") > refreshes + more
             )
         )
+
+    async def until_found_again(self) -> None:
+        """Until nginx, which leaves a replica out for two seconds, has tried it again and found that it is back."""
+        found = asyncio.get_running_loop().time() + FOUND_AGAIN_AFTER
+        await self.until(lambda: asyncio.get_running_loop().time() > found)
+        await self.until_well()
 
 
 @asynccontextmanager

@@ -132,7 +132,7 @@ async def test_replicas_are_replaced_one_after_another_and_nobody_notices(two: R
                 await asyncio.to_thread(behind.replicas[number].wait)
                 await load.until_well()
                 await asyncio.to_thread(behind.replace, number)
-                await load.until_well()
+                await load.until_found_again()
         assert load.answered("503") == load.answered("502") == load.answered("broken") == 0
 
 
@@ -151,7 +151,7 @@ async def test_the_secret_key_changes_in_two_rounds_and_nobody_notices(two: Runn
                     behind.replicas[number].send(signal.SIGTERM)
                     await asyncio.to_thread(behind.replicas[number].wait)
                     await asyncio.to_thread(behind.replace, number, settings)
-                    await load.until_well()
+                    await load.until_found_again()
         assert load.answered("503") == load.answered("502") == load.answered("broken") == 0
         assert load.answered("401") == load.ledger.lost == 0
 

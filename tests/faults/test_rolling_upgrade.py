@@ -66,6 +66,6 @@ async def test_sto_8_replicas_go_from_one_release_to_the_next_and_nobody_notices
                 behind.replicas[number].send(signal.SIGTERM)
                 await asyncio.to_thread(behind.replicas[number].wait)
                 await asyncio.to_thread(behind.replace, number)
-                await load.until_well()
+                await load.until_found_again()
         assert load.answered("503") == load.answered("502") == load.answered("broken") == 0
         assert load.answered("401") == load.ledger.lost == 0

@@ -80,6 +80,7 @@ class ServerProcess:
         self._err = folder / f"serve-{self.port}.err"
         # Whoever comes after another one on the same port writes on.
         with self._out.open("ab") as out, self._err.open("ab") as err:
+            self._begins = (out.tell(), err.tell())
             self._process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=folder,
@@ -93,12 +94,12 @@ class ServerProcess:
     @property
     def out(self) -> str:
         """What it printed."""
-        return self._out.read_text()
+        return self._out.read_bytes()[self._begins[0] :].decode()
 
     @property
     def err(self) -> str:
         """What it complained about."""
-        return self._err.read_text()
+        return self._err.read_bytes()[self._begins[1] :].decode()
 
     @property
     def pid(self) -> int:
