@@ -19,8 +19,8 @@ _MALFORMED = (400, "This is no HTTP request.")
 _REASONS = {431: "head_too_large", 408: "request_too_slow", 400: "malformed_request"}
 
 
-class _TooManyWaiting(Exception):
-    """Ends the parsing: more requests were sent ahead than anybody has a use for."""
+class _Malformed(Exception):
+    """Ends the parsing: the head breaks a rule of HTTP, or more requests were sent ahead than anybody has a use for."""
 
 
 class LimitedConnection(HttpToolsProtocol):
@@ -66,6 +66,11 @@ class LimitedConnection(HttpToolsProtocol):
             # The parser tells nothing of a head before its end.
             self._refuse(*_TOO_LARGE)
 
+    def on_message_begin(self) -> None:
+        # It may have come in one piece with the end of the request before it.
+        self._head = max(self._head, 1)
+        super().on_message_begin()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers are no headers (RFC 9110 §6.5.1): one could name another client's address behind the proxy's back.
         if not self._in_body:
@@ -77,7 +82,11 @@ class LimitedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= self.most_waiting:
-            raise _TooManyWaiting
+            raise _Malformed
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            # RFC 9112 §3.2: each server on the way could take another one for the address that is meant.
+            raise _Malformed
         if (
             len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             > self.largest_head

@@ -225,6 +225,9 @@ async def test_a_request_that_waits_is_not_refused_in_the_place_of_the_one_befor
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", id="TLS"),
         pytest.param(b"CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n", id="a tunnel"),
         pytest.param(b"GET http://[::1/ HTTP/1.1\r\nhost: x\r\n\r\n", id="an address that is none"),
+        pytest.param(b"GET / HTTP/1.1\r\naccept: */*\r\n\r\n", id="no host (RFC 9112 section 3.2)"),
+        pytest.param(b"GET / HTTP/1.1\r\nhost: x\r\nHost: y\r\n\r\n", id="two hosts"),
+        pytest.param(b"GET / HTTP/1.0\r\nhost: x\r\nhost: x\r\n\r\n", id="two hosts, of old"),
     ],
 )
 async def test_what_is_no_http_is_refused(served: Served, sent: bytes) -> None:
@@ -232,6 +235,12 @@ async def test_what_is_no_http_is_refused(served: Served, sent: bytes) -> None:
         writer.write(sent)
         assert_refused(await answer_of(reader), 400)
         assert await closed(reader)
+
+
+async def test_the_version_that_knew_no_host_is_served_without(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert (await answer_of(reader))[0] == 200
 
 
 async def test_an_upgrade_that_nobody_offers_is_served_as_if_it_were_not_asked_for(
@@ -271,6 +280,16 @@ async def test_a_request_that_does_not_come_to_its_end_is_refused(impatient: Ser
         assert_refused(await answer_of(reader), 408)
         assert await closed(reader)
     assert not impatient.app.asked.is_set()
+
+
+async def test_the_beginning_of_a_request_that_came_with_the_one_before_buys_no_time(
+    impatient: Served,
+) -> None:
+    async with impatient.connect() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HT")
+        assert (await answer_of(reader))[0] == 200
+        assert_refused(await answer_of(reader), 408)
+        assert await closed(reader)
 
 
 async def test_bytes_that_drip_do_not_buy_time(impatient: Served) -> None:
