@@ -9,13 +9,16 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio.to_thread
+import httpcore2
 import pytest
 
+from app.cli.doctor import read_target
 from app.doctor.evidence import Evidence
 from app.doctor.examination import CHECKS, Examination, examine
 from app.doctor.finding import CHATGPT, CLAUDE, EVERYONE, Finding
 from app.doctor.www_authenticate import find_challenge
-from app.visitor import Answer, Reach, Visitor
+from app.visitor import Answer, NotAdmitted, Reach, Visitor
 from tests.command_line import CommandLine
 from tests.support.process import free_port
 from tests.support.troubled_server import (
@@ -239,3 +242,33 @@ def test_certificates_that_cannot_be_read_are_wrong_usage(tmp_path: Path) -> Non
     for file in ("empty.pem", "missing.pem"):
         result = CommandLine({}, tmp_path).inside("doctor", URL, "--ca-file", str(tmp_path / file))
         assert (result.code, result.output) == (2, "")
+
+
+async def _forbidden(url: str, host: str) -> bool:
+    # From the thread of a command, where no event loop runs yet.
+    reach = await anyio.to_thread.run_sync(read_target, url, None)
+    try:
+        await reach.backend.connect_tcp(host, free_port(), timeout=1.0)
+    except NotAdmitted:
+        return True
+    except httpcore2.ConnectError:
+        return False
+    raise AssertionError("nobody should listen there")
+
+
+@pytest.mark.parametrize(
+    ("url", "forbidden"),
+    [
+        ("https://8.8.8.8/mcp", True),
+        ("https://[2001:4860:4860::8888]/mcp", True),
+        ("https://nowhere.invalid/mcp", True),
+        ("http://127.0.0.1:8000/mcp", False),
+        ("http://[::1]:8000/mcp", False),
+        ("http://localhost:8000/mcp", False),
+    ],
+)
+async def test_a_server_on_the_internet_sends_the_command_to_nothing_inside(
+    url: str, forbidden: bool
+) -> None:
+    """Its metadata may name what only this machine reaches (server-side request forgery)."""
+    assert await _forbidden(url, "127.0.0.1") == forbidden

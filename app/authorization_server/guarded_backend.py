@@ -20,10 +20,10 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     later does not count.
 
     Args:
-        own: host (as URLs are parsed, without brackets) and port of this server, which may be inside.
+        own: host (as URLs are parsed, without brackets) and port of this server, if there is one; it may be inside.
     """
 
-    def __init__(self, egress: Egress, own: tuple[str, int]) -> None:
+    def __init__(self, egress: Egress, own: tuple[str, int] | None = None) -> None:
         self._egress = egress
         self._own = own
 

@@ -1,16 +1,20 @@
 """`ostiary doctor URL`"""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
+from app.authorization_server.document_fetcher import Egress
+from app.authorization_server.guarded_backend import GuardedBackend
+from app.authorization_server.public_addresses import is_public
 from app.cli.output import JsonOption, show_one, show_rows
 from app.clock import SystemClock
 from app.doctor.examination import Examination, examine
-from app.visitor import Reach, is_endpoint_url, reach_with
+from app.visitor import Reach, is_endpoint_url, reach_with, resolve
 
 UrlArgument = Annotated[str, typer.Argument(help="Of the MCP endpoint, as people give it to their clients.")]
 AuthoritiesOption = Annotated[
@@ -49,9 +53,20 @@ def read_target(url: str, authorities: Path | None) -> Reach:
             "The URL must be an absolute http or https one, without query and user name."
         )
     try:
-        return reach_with(authorities)
+        reach = reach_with(authorities)
     except OSError:
         raise typer.BadParameter(f"{authorities} holds no certificates in PEM form.") from None
+    # What a server says of itself leads on to other addresses. One on the public internet has no business with those
+    # that only this machine reaches, and its clients could not ask there either.
+    return reach if _is_inside(url) else replace(reach, backend=GuardedBackend(Egress(tls=reach.tls)))
+
+
+def _is_inside(url: str) -> bool:
+    try:
+        addresses = asyncio.run(resolve(urlsplit(url).hostname or "", 0))
+    except (OSError, UnicodeError):
+        return False
+    return not all(map(is_public, addresses))
 
 
 def _show(examination: Examination, as_json: bool) -> None:
