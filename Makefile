@@ -24,13 +24,14 @@ run: $(VENV)/.installed-run ## Start the server on http://localhost:8000 (instal
 test: $(VENV)/.installed-test ## Run the test suite: SQLite, PostgreSQL, a real browser
 	@$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
 
-check: $(VENV)/.installed-dev ## Lint, formatting, types, import floors, templates
+check: $(VENV)/.installed-dev ## Lint, formatting, types, import floors, templates, Dockerfile
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(filter-out migrations,$(SOURCES))
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/djlint templates --quiet --check
 	@$(BIN)/djlint templates --quiet --lint
+	@$(BIN)/hadolint Dockerfile
 
 format: $(VENV)/.installed-dev ## Rewrite sources and templates in the house style
 	@$(BIN)/ruff check --fix-only .

@@ -4,9 +4,11 @@ import configparser
 import re
 import shutil
 import subprocess
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -40,6 +42,19 @@ def pod_templates() -> list[Any]:
 
 
 # ------------------------------------------------------------------------------------------ Kubernetes
+@pytest.mark.parametrize("version", ["1.33", kubernetes_validate.latest_version()])
+def test_kubernetes_knows_every_member_of_every_object(version: str) -> None:
+    for example in kubernetes().values():
+        kubernetes_validate.validate(example, version, strict=True)
+
+
+def test_a_member_that_kubernetes_does_not_know_would_be_found() -> None:
+    misspelt = deepcopy(kubernetes()["Deployment/ostiary"])
+    misspelt["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError, match="readynessProbe"):
+        kubernetes_validate.validate(misspelt, kubernetes_validate.latest_version(), strict=True)
+
+
 @pytest.mark.parametrize("template", pod_templates())
 def test_a_pod_is_nobody_and_can_write_nothing(template: dict[str, Any]) -> None:
     pod = template["spec"]
