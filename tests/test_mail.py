@@ -23,8 +23,8 @@ from app.mail import (
     read_sender,
     read_smtp_url,
 )
-from tests.browser.listeners import self_signed
 from tests.mail_server import running_mail_server
+from tests.support.self_signed import self_signed
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SENDER = read_sender("The door <door@example.com>")
@@ -191,7 +191,7 @@ async def test_a_password_opens_the_server_and_stands_in_no_message(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     options: dict[str, Any] = {
-        "tls_context": self_signed(tmp_path, "localhost"),
+        "tls_context": self_signed(tmp_path, "localhost").served,
         "auth_required": True,
         "authenticator": lambda *_: AuthResult(success=right, handled=False),
     }
@@ -222,7 +222,7 @@ async def test_a_server_elsewhere_gets_nothing_unencrypted() -> None:
 
 @pytest.mark.parametrize("encryption", ["from the start", "starttls"])
 async def test_a_certificate_is_checked(tmp_path: Path, encryption: Any) -> None:
-    served = self_signed(tmp_path, "localhost")
+    served = self_signed(tmp_path, "localhost").served
     trusting = ssl.create_default_context(cafile=tmp_path / "self-signed.pem")
     options = {"tls_context": served} if encryption == "starttls" else {}
     wrapped = served if encryption == "from the start" else None

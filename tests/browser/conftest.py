@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from tests.browser.listeners import Listener, listening, self_signed
+from tests.browser.listeners import Listener, listening
 from tests.browser.visitor import REPORT_VIOLATIONS, Site, Visitor
 from tests.mail_server import MailBox, running_mail_server
 from tests.support.browser import LAUNCH_ARGUMENTS, find_browser
 from tests.support.process import running_server, settings_on
+from tests.support.self_signed import self_signed
 
 HOSTS = ("claude.ai", "app.example", "onward.example")
 MILLISECONDS = 15_000
@@ -57,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium_path: Path, mail: Ma
 @pytest.fixture(scope="session")
 async def apps(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Apps]:
     """The apps' listeners."""
-    tls = self_signed(tmp_path_factory.mktemp("tls"), *HOSTS)
+    tls = self_signed(tmp_path_factory.mktemp("tls"), *HOSTS).served
     async with listening() as local, listening(tls) as web:
         yield Apps(local, web)
 

@@ -10,63 +10,20 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.process import ROOT, ServerProcess, free_port, settings_on
+from tests.support.self_signed import SelfSigned, self_signed
 
 DEPLOY = ROOT / "deploy"
 SECONDS_TO_START = 20.0
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Where the examples say that the replicas listen.
 REPLICAS = ("127.0.0.1:8001", "127.0.0.1:8002")
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate for localhost, and whom a client has to trust for it."""
-
-    certificate: Path
-    key: Path
-
-    @property
-    def trust(self) -> ssl.SSLContext:
-        """What a client's connections are checked with: this authority and nobody else."""
-        return ssl.create_default_context(cafile=str(self.certificate))
-
-
-def make_authority(folder: Path) -> Authority:
-    """A certificate that vouches for itself, as on the first day of a new installation."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    authority = Authority(folder / "localhost.pem", folder / "localhost.key")
-    authority.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    authority.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return authority
 
 
 @dataclass(frozen=True)
@@ -109,7 +66,7 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 
 
 def nginx(
-    example: Path, folder: Path, authority: Authority, ports: tuple[int, int], to: list[str]
+    example: Path, folder: Path, authority: SelfSigned, ports: tuple[int, int], to: list[str]
 ) -> list[str]:
     """Write the configuration; the command that starts it. `ports` are those of TLS and of plain HTTP."""
     text = example.read_text()
@@ -139,7 +96,7 @@ def nginx(
 
 
 def caddy(
-    example: Path, folder: Path, authority: Authority, ports: tuple[int, int], to: list[str]
+    example: Path, folder: Path, authority: SelfSigned, ports: tuple[int, int], to: list[str]
 ) -> list[str]:
     """The same for Caddy, which is kept from asking anyone for certificates."""
     text = example.read_text()
@@ -181,7 +138,7 @@ def running_behind(
     if sys.platform != "linux":
         pytest.skip("only Linux has a whole network of loopback addresses, which these tests come from.")
     make, example, prefix = EXAMPLES[name]
-    authority = make_authority(folder)
+    authority = self_signed(folder, "localhost")
     ports = (free_port(), free_port())
     public_url = f"https://localhost:{ports[0]}{prefix}"
     shared = {
