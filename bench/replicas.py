@@ -1,7 +1,7 @@
 """`python -m bench.replicas`: how many calls of `/mcp` two replicas answer on two cores, against one of them alone.
 
 Each replica is on a core of its own, and asked by a load generator of its own (wrk), which takes its part of the same
-cores: of both counts the same way, so the ratio is of what a machine with two cores does with one process and with two.
+core: it weighs the same on one replica and on two.
 """
 
 import argparse
@@ -53,12 +53,12 @@ def _run(servers: Sequence[ServerProcess], script: Path, seconds: int) -> tuple[
     used = sum(sum(psutil.Process(server.pid).cpu_times()[:2]) for server in servers)
     with ExitStack() as stack:
         command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(script)]
-        running = [
-            stack.enter_context(
-                subprocess.Popen([*command, f"{server.url}/mcp"], stdout=subprocess.PIPE, text=True)
-            )
-            for server in servers
-        ]
+        running = []
+        for core, server in enumerate(servers):
+            asking = subprocess.Popen([*command, f"{server.url}/mcp"], stdout=subprocess.PIPE, text=True)
+            running.append(stack.enter_context(asking))
+            # Else the one that asks a replica alone would have the other core for itself.
+            pin(asking.pid, core)
         said = [process.communicate()[0] for process in running]
     used = sum(sum(psutil.Process(server.pid).cpu_times()[:2]) for server in servers) - used
     for each in said:
