@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import time
 from pathlib import Path
@@ -10,15 +9,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.faults.clients import crowd
+from tests.faults.clients import GONE, crowd
 from tests.faults.conftest import RunningBehind
 from tests.processes import flow
 from tests.support.postgres import PostgresServer
 from tests.support.process import run_command
 from tests.support.redis import MISSING, find_server, running_redis
 
-# How long the database is away; 30 asks for what an operator would.
-GONE = float(os.environ.get("FAULT_SECONDS", "8"))
 # How long a process may go by the revocations that it knows.
 REVOCATION_LIMIT = 5.0
 SLACK = 5.0
