@@ -49,12 +49,10 @@ def pin(pid: int, core: int) -> None:
 
 
 @contextmanager
-def running(
-    name: str, module: Sequence[str], environment: Mapping[str, str], *, quiet: bool = True
-) -> Iterator[Server]:
-    """Start `python -m module`, wait until its port answers, and end it afterwards; what is not `quiet` logs much."""
+def running(name: str, module: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
+    """Start `python -m module`, wait until its port answers, and end it afterwards; show its log if it ends before."""
     port = _free_port()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *module],
             cwd=folder,
@@ -66,13 +64,16 @@ def running(
                 **environment,
             },
             stdout=subprocess.DEVNULL,
-            stderr=None if quiet else subprocess.DEVNULL,
+            stderr=log,
         )
         try:
             pin(process.pid, 0)
             asyncio.run(_answers(port, process))
             yield Server(name, port, psutil.Process(process.pid))
         finally:
+            if process.poll() is not None:
+                log.seek(0)
+                sys.stderr.write(log.read())
             process.terminate()
             process.wait()
 
@@ -96,7 +97,7 @@ def ostiary(
     if scoped:
         environment |= {"MCP_SERVER": "bench.scoped:mcp", "SCOPES": SCOPES}
     name = "Ostiary, bearer, user" + (" and scope" if scoped else "")
-    with running(name, module, {**environment, **more}, quiet=not more) as server:
+    with running(name, module, {**environment, **more}) as server:
         yield server
 
 
