@@ -83,7 +83,7 @@ class LimitedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= self.most_waiting:
             raise _Malformed
-        hosts = sum(name == b"host" for name, _ in self.headers)
+        hosts = [name for name, _ in self.headers].count(b"host")
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             # RFC 9112 §3.2: each server on the way could take another one for the address that is meant.
             raise _Malformed
