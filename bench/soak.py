@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from tests.deploy.proxies import Behind, running_behind
 from tests.faults.clients import Connected, Crowd, crowd
-from tests.processes import flow
+from tests.faults.samples import Sample, look
 from tests.support.postgres import running_postgres
 
 _LOOK_EVERY = 5.0
@@ -28,16 +26,6 @@ _SHARE = 0.8
 # What a client looks back on; older access tokens have expired in a long run.
 _REMEMBERED = 20
 _MOST_GROWTH = {"memory": 1.03, "connections": 1.25}
-
-
-@dataclass
-class Sample:
-    """One look."""
-
-    at: float
-    memory: list[float]
-    files: list[int]
-    backends: int
 
 
 @dataclass
@@ -72,21 +60,6 @@ def forget(load: Crowd) -> None:
     for worker in load.workers:
         kept: list[Connected] = worker.connected[-_REMEMBERED:]
         worker.connected[:] = kept
-
-
-async def look(behind: Behind, began: float) -> Sample:
-    """Memory in MB and open files of each replica, and the database's backends."""
-    processes = [psutil.Process(replica.pid) for replica in behind.replicas]
-    async with flow.sql(behind.database_url) as database:
-        backends = await database.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        )
-    return Sample(
-        time.monotonic() - began,
-        [process.memory_info().rss / 1e6 for process in processes],
-        [process.num_fds() for process in processes],
-        int(backends) - 1,
-    )
 
 
 def _growth(values: Sequence[float]) -> float:
