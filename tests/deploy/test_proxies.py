@@ -107,6 +107,17 @@ async def test_a_stream_is_passed_on_as_it_comes(visitor: Visitor) -> None:
     assert "first word" in heard
 
 
+async def test_no_refusal_is_lost_on_the_way(behind: Behind) -> None:
+    """They are given in less than a millisecond, when a proxy may still be busy with the request."""
+
+    async def ask_again_and_again() -> list[int]:
+        async with machine(behind) as visitor:
+            return [(await visitor.call("no-token")).status_code for _ in range(150)]
+
+    answered = await asyncio.gather(*(ask_again_and_again() for _ in range(8)))
+    assert set(itertools.chain(*answered)) == {401}
+
+
 async def test_hdr_8_a_body_that_is_too_large_is_refused(visitor: Visitor) -> None:
     metadata = await visitor.discover()
     headers = {"content-type": "application/json"}
