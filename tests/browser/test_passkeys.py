@@ -22,6 +22,8 @@ pytestmark = pytest.mark.browser
 
 _numbers = itertools.count()
 PASSKEY_BUTTON = "form[data-passkey] button[type=submit]"
+# The virtual authenticator agrees at once to everything, also to what a browser only suggests beside the name's field.
+NO_SUGGESTIONS = "PublicKeyCredential.isConditionalMediationAvailable = undefined"
 
 
 async def somebody(visitor: Visitor, path: str = "/account/security") -> str:
@@ -49,8 +51,13 @@ async def sign_out(visitor: Visitor) -> None:
     await visitor.context.clear_cookies(name="ostiary_session")
 
 
-async def test_a_passkey_signs_in_alone_in_the_middle_of_a_connection(visit: Visit, apps: Apps) -> None:
+@pytest.mark.parametrize("suggested", [False, True])
+async def test_a_passkey_signs_in_alone_in_the_middle_of_a_connection(
+    visit: Visit, apps: Apps, suggested: bool
+) -> None:
     visitor = await visit()
+    if not suggested:
+        await visitor.context.add_init_script(NO_SUGGESTIONS)
     await visitor.authenticator()
     username = await somebody(visitor)
     await make_passkey(visitor)
@@ -58,9 +65,9 @@ async def test_a_passkey_signs_in_alone_in_the_middle_of_a_connection(visit: Vis
     callback = f"http://127.0.0.1:{apps.local.port}/alone"
 
     await visitor.page.goto(visitor.site.authorization(await visitor.site.client(callback)))
-    # The browser may offer the passkey by itself; pressing the button asks for it outright.
-    if await visitor.page.locator(PASSKEY_BUTTON).count():
+    if not suggested:
         await visitor.page.click(PASSKEY_BUTTON)
+    await visitor.page.wait_for_url("**/consent/*")
     await expect(visitor.page.locator(".sub")).to_contain_text(username)
     await visitor.press("approve")
 
@@ -69,8 +76,7 @@ async def test_a_passkey_signs_in_alone_in_the_middle_of_a_connection(visit: Vis
 
 async def test_a_passkey_comes_after_the_password(visit: Visit) -> None:
     visitor = await visit()
-    # This authenticator agrees to everything, also to what the browser only suggests beside the name's field.
-    await visitor.context.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = undefined")
+    await visitor.context.add_init_script(NO_SUGGESTIONS)
     await visitor.authenticator()
     username = await somebody(visitor)
     await make_passkey(visitor)
